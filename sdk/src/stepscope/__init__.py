@@ -1,0 +1,38 @@
+"""Stepscope's recorder: one line to see what an LLM chain really did.
+
+import stepscope
+
+@stepscope.step
+def answer(question: str) -> str: ...
+"""
+
+from __future__ import annotations
+
+from ._api import flush, init, shutdown, status
+from ._context import context, metadata, session, tags, user
+from ._decorate import StepMaker, start_step, step
+from ._propagate import propagate
+from ._status import Status
+from ._steps import Step, current_step, current_trace_url
+from ._version import __version__
+
+__all__ = [
+    "Status",
+    "Step",
+    "StepMaker",
+    "__version__",
+    "context",
+    "current_step",
+    "current_trace_url",
+    "flush",
+    "init",
+    "metadata",
+    "propagate",
+    "session",
+    "shutdown",
+    "start_step",
+    "status",
+    "step",
+    "tags",
+    "user",
+]

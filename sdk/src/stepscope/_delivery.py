@@ -1,0 +1,422 @@
+"""What the delivery thread does: make batches, send them, wait when the server is away, keep count."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from random import uniform
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import _guard
+from ._config import Config
+from ._encode import Redact, request_bytes, resource_text, span_bytes
+from ._spool import Spool, Stored
+
+if TYPE_CHECKING:
+    from ._http import Answer, Client
+    from ._steps import Step
+
+BATCH_SPANS = 512
+BATCH_BYTES = 4 * 1024 * 1024
+GROWTH = 0.5
+"""Seconds between two running versions of one step."""
+FIRST_RETRY = 0.2
+LAST_RETRY = 15.0
+PATIENCE = 1.0
+"""Seconds that steps wait in memory alone when the server is away, before they wait on disk."""
+CROWDED_SPANS = 4096
+CROWDED_BYTES = 12 * 1024 * 1024
+"""Under pressure, each release of the interpreter's lock costs the delivery thread five milliseconds: fewer, larger."""
+BREATH = 16
+"""Steps written between two chances for the host's threads to run."""
+
+
+_LOCAL = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+
+
+class Batch(NamedTuple):
+    """One request's body."""
+
+    body: bytes
+    gzipped: bool
+    finals: int
+    """Finished steps in it."""
+    size: int
+    """Bytes of memory that the steps in it were counted with."""
+    stored: Stored | None = None
+    counted: bool = True
+    """False: another process recorded these steps, and counted them."""
+
+
+class Delivery:
+    """Batches on their way. Called by one thread at a time."""
+
+    def __init__(self, config: Config, ended: deque[Step], notices: deque[Step], held: Callable[[], int]) -> None:
+        self._config = config
+        self._ended = ended
+        self._notices = notices
+        self._held = held
+        self._resource = resource_text(config, os.getpid())
+        self._redact: Redact | None = config.redact
+        self._local = config.endpoint.startswith(_LOCAL)
+        self._client: Client | None = None
+        self._spool = Spool(config)
+        self._spool_seen = False
+        self._pending: deque[Batch] = deque()
+        self._later: list[Step] = []
+        self._later_at = 0.0
+        self._away_since: float | None = None
+        self._retry_at = 0.0
+        self._told_to_wait = False
+        self._attempts = 0
+        self._posting: Batch | None = None
+        self._abandoned = False
+        self.hurry = False
+        """A flush waits: don't sit out a pause of our own making."""
+        self.taken = 0
+        self.delivered = 0
+        self.dropped = 0
+        self.settled = 0
+        """Finished steps, in their order, that wait in memory no more."""
+        self.freed = 0
+        self.problem: str | None = None
+
+    @property
+    def spooled(self) -> int:
+        """Steps of this process that wait on disk."""
+        return self._spool.waiting
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether nobody answers at the server's address."""
+        return self._away_since is not None and not self._told_to_wait
+
+    @property
+    def posting(self) -> bool:
+        """Whether a request is on its way."""
+        return self._posting is not None
+
+    def pause(self, longest: float) -> float:
+        """Return how many seconds may pass before there is work again, although nothing new comes."""
+        now = time.monotonic()
+        if self._away_since is not None:
+            longest = min(longest, max(self._retry_at - now, 0.0))
+            if self._pending and self._config.spool is not None and now < self._away_since + PATIENCE:
+                longest = min(longest, self._away_since + PATIENCE - now)
+        if self._later:
+            longest = min(longest, max(self._later_at - now, 0.0))
+        if len(self._spool) and self._away_since is None:
+            return 0.0
+        return longest
+
+    def work(self, stopped: Callable[[], bool]) -> None:
+        """Deliver what there is, until nothing is left, the server is away, or `stopped` says so."""
+        if not self._spool_seen:
+            self._spool_seen = True
+            self._spool.adopt()
+        hurry, self.hurry = self.hurry, False
+        while not stopped():
+            if self._away_since is None and self._crowded() and self._store_some():
+                continue
+            if self._away_since is not None and not (
+                time.monotonic() >= self._retry_at or (hurry and not self._told_to_wait)
+            ):
+                self._forget_ended()
+                self._store_what_waits()
+                return
+            batch = self._next()
+            if batch is None:
+                return
+            try:
+                self._send(batch)
+            except Exception:
+                self._settle(batch, batch.finals)
+                self._lose(batch.finals, "a batch could not be handled")
+                _guard.failed("sending steps")
+            hurry = False
+
+    def _next(self) -> Batch | None:
+        if self._pending:
+            return self._pending.popleft()
+        return self._collect() or self._from_disk()
+
+    # --- making batches --------------------------------------------------------------------------------------------
+
+    def _collect(self, *, running: bool = True) -> Batch | None:
+        """Write the next steps into a batch: running ones that are due, then finished ones."""
+        spans: list[bytes] = []
+        size = written = finals = 0
+        for step in self._running() if running else ():
+            span = self._written(step)
+            if span is not None:
+                spans.append(span)
+                written += len(span)
+        ended = self._ended
+        pressed = len(ended) > 4 * BATCH_SPANS
+        most, largest = (BATCH_SPANS, BATCH_BYTES) if running else (CROWDED_SPANS, CROWDED_BYTES)
+        while ended and len(spans) < most and written < largest:
+            step = ended.popleft()
+            self.taken += 1
+            span = self._written(step)
+            if span is None:
+                self.dropped += 1
+                self.settled += 1
+                self.freed += step._size
+                continue
+            finals += 1
+            size += step._size
+            spans.append(span)
+            written += len(span)
+            if not pressed and not finals % BREATH:
+                time.sleep(0)
+        if not spans:
+            return None
+        body = request_bytes(self._resource, spans)
+        # Under pressure, to this very machine, packing costs more than it saves.
+        gzipped = not (pressed and (self._local or not running))
+        return Batch(_packed(body) if gzipped else body, gzipped, finals, size)
+
+    def _running(self) -> list[Step]:
+        """Take the running steps that are due to be shown."""
+        now = time.monotonic()
+        notices = self._notices
+        if self._later and now >= self._later_at:
+            notices.extend(self._later)
+            self._later.clear()
+        due: list[Step] = []
+        for _ in range(len(notices)):
+            step = notices.popleft()
+            if step._end:
+                continue
+            if step._sent_at and now - step._sent_at < GROWTH:
+                if not self._later or step._sent_at + GROWTH < self._later_at:
+                    self._later_at = step._sent_at + GROWTH
+                self._later.append(step)
+                continue
+            # First, so that what is set while we write is noticed again.
+            step._noticed = False
+            step._sent_at = now
+            due.append(step)
+            if len(due) >= BATCH_SPANS // 2:
+                break
+        return due
+
+    def _forget_ended(self) -> None:
+        """Let go of steps that ended while nobody could be shown them; they wait among the ended ones."""
+        notices = self._notices
+        for _ in range(len(notices)):
+            step = notices.popleft()
+            if not step._end:
+                notices.append(step)
+
+    def _written(self, step: Step) -> bytes | None:
+        try:
+            return span_bytes(step, self._redact)
+        except Exception:
+            _guard.failed("writing a step")
+            self.problem = "a step could not be written"
+            return None
+
+    def _from_disk(self) -> Batch | None:
+        found = self._spool.oldest()
+        if found is None:
+            return None
+        stored, body = found
+        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored))
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    def _send(self, batch: Batch) -> None:
+        answer = self._post(batch)
+        if self._abandoned:
+            self.hang_up()
+            return
+        if answer.retry:
+            self._away(batch, answer)
+            return
+        self._away_since = None
+        self._attempts = 0
+        self._told_to_wait = False
+        if answer.status == 413:
+            self._split(batch, answer)
+            return
+        lost = min(answer.rejected, batch.finals) if answer.accepted else batch.finals
+        self._settle(batch, lost)
+        if not answer.accepted:
+            self._lose(lost, f"the server at {self._config.endpoint} did not take steps: {answer.problem}")
+        elif answer.rejected:
+            self._lose(
+                lost, f"the server at {self._config.endpoint} took a batch without {answer.rejected} of its steps"
+            )
+        else:
+            self.problem = None
+
+    def _post(self, batch: Batch) -> Answer:
+        if self._client is None:
+            # Not at import: these modules cost more time than the rest of the package together.
+            from ._http import Client
+
+            self._client = Client(self._config)
+        self._posting = batch
+        try:
+            return self._client.post(batch.body, gzipped=batch.gzipped)
+        finally:
+            self._posting = None
+
+    def _settle(self, batch: Batch, lost: int) -> None:
+        """Count a batch that is done with; `lost` of its finished steps are gone."""
+        self.freed += batch.size
+        if batch.stored is not None:
+            self._spool.done(batch.stored)
+        elif batch.counted:
+            self.settled += batch.finals
+        if batch.counted:
+            self.delivered += batch.finals - lost
+            self.dropped += lost
+
+    def _lose(self, count: int, why: str) -> None:
+        self.problem = why
+        if count:
+            _guard.warn("lost", f"stepscope: {why}; {count:,} dropped (stepscope.status() counts them).")
+
+    def _split(self, batch: Batch, answer: Answer) -> None:
+        """Send the halves of a batch that is too large for the server; drop a step that is too large alone."""
+        halves = _halves(batch)
+        if halves is None:
+            self._settle(batch, batch.finals)
+            if batch.finals:
+                self._lose(batch.finals, f"a step is larger than the server at {self._config.endpoint} takes")
+            return
+        if batch.stored is not None:
+            # From here on its steps wait in memory.
+            self._spool.done(batch.stored)
+            self.settled -= batch.finals if batch.counted else 0
+        self._pending.extendleft(reversed(halves))
+
+    def _away(self, batch: Batch, answer: Answer) -> None:
+        """Take a batch back that could not be delivered now, and set the time of the next attempt."""
+        now = time.monotonic()
+        if batch.stored is None:
+            self._pending.appendleft(batch)
+        if self._away_since is None:
+            self._away_since = now
+        self._attempts += 1
+        own = min(FIRST_RETRY * 2 ** min(self._attempts - 1, 10), LAST_RETRY) * uniform(0.5, 1.5)
+        self._told_to_wait = answer.status != 0
+        self._retry_at = now + (own if answer.retry_after is None else answer.retry_after + uniform(0, 0.1))
+        self.problem = f"no delivery to {self._config.endpoint}: {answer.problem}"
+        _guard.warn("away", f"stepscope: {self.problem}. Steps wait; see stepscope.status().")
+        self._store_what_waits()
+
+    # --- waiting on disk -------------------------------------------------------------------------------------------
+
+    def _crowded(self) -> bool:
+        """Whether steps come so fast that memory fills up: the disk takes them faster than the server."""
+        return len(self._ended) > 8 * BATCH_SPANS and self._held() > self._config.memory // 4
+
+    def _store_some(self) -> bool:
+        batch = self._collect(running=False)
+        if batch is None:
+            return False
+        if not self._store(batch):
+            self._pending.append(batch)
+            return False
+        return True
+
+    def _store_what_waits(self) -> None:
+        """Move to disk what waits in memory, once the server has been away for a while or much waits."""
+        since = self._away_since
+        if since is None or self._config.spool is None:
+            return
+        if time.monotonic() - since < PATIENCE and len(self._ended) < 8 * BATCH_SPANS and len(self._pending) < 8:
+            return
+        while self._pending or self._ended:
+            batch = self._pending.popleft() if self._pending else self._collect(running=False)
+            if batch is None:
+                return
+            if not self._store(batch):
+                self._pending.appendleft(batch)
+                return
+
+    def _store(self, batch: Batch) -> bool:
+        if batch.finals and not self._spool.put(
+            batch.body, batch.finals, gzipped=batch.gzipped, recorded_here=batch.counted
+        ):
+            return False
+        self.freed += batch.size
+        self.settled += batch.finals if batch.counted else 0
+        return True
+
+    def salvage(self, deadline: float) -> None:
+        """At the end: put on disk what is still in memory, and count what can't be kept. Not the delivery thread's."""
+        self._abandoned = True
+        posting = self._posting
+        if posting is not None and posting.stored is None:
+            self._pending.appendleft(posting)
+        self._notices.clear()
+        lost = 0
+        while self._pending or self._ended:
+            batch = self._pending.popleft() if self._pending else None
+            if batch is None and time.monotonic() < deadline:
+                batch = self._collect(running=False)
+            if batch is None:
+                lost += len(self._ended)
+                self.taken += len(self._ended)
+                self._ended.clear()
+            elif not self._store(batch) and batch.counted:
+                lost += batch.finals
+        if lost:
+            self.dropped += lost
+            self.settled += lost
+            why = self.problem or f"the server at {self._config.endpoint} is slow"
+            _guard.warn("lost", f"stepscope: {lost:,} steps were dropped at the end of the program: {why}.")
+
+    def close(self) -> None:
+        """Let the connection and the disk go; what waits there is the next process's."""
+        self._abandoned = True
+        if not self.posting:
+            self.hang_up()
+        self._spool.close()
+
+    def hang_up(self) -> None:
+        """Let the connection go."""
+        if self._client is not None:
+            self._client.close()
+
+    def orphan(self) -> None:
+        """In a forked child: forget everything, without closing what the parent uses."""
+        self._pending.clear()
+        self._later.clear()
+        self._posting = None
+        if self._client is not None:
+            self._client.forsake()
+        self._spool.forsake()
+
+
+def _packed(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
+
+
+def _halves(batch: Batch) -> list[Batch] | None:
+    """Split a batch in two; None where it holds a single step."""
+    import json
+
+    document = json.loads(zlib.decompress(batch.body, 47) if batch.gzipped else batch.body)
+    holder = document["resourceSpans"][0]["scopeSpans"][0]
+    spans = holder["spans"]
+    if len(spans) < 2:
+        return None
+    out: list[Batch] = []
+    left = batch.size
+    for part in (spans[: len(spans) // 2], spans[len(spans) // 2 :]):
+        holder["spans"] = part
+        finals = sum(span["endTimeUnixNano"] != "0" for span in part)
+        size = left if out else left * len(part) // len(spans)
+        left -= size
+        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        out.append(Batch(_packed(body), True, finals, size, None, batch.counted))
+    return out

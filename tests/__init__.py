@@ -1,0 +1,1 @@
+"""The tests of the service, the SDK and the packages they ship in."""

@@ -1,0 +1,122 @@
+"""A server under load: started, filled, watched, stopped; its CPU time and memory read from the operating system."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE, Popen
+from urllib.parse import urlsplit
+
+import psutil
+
+from tests.bench.load import Body
+
+READY_WORDS = "Stepscope is at "
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run: spans a second, CPU seconds for 1,000 spans, acknowledgements in ms, memory in MiB."""
+
+    spans_per_second: float
+    cpu_per_1000: float
+    ack_p50_ms: float
+    ack_p99_ms: float
+    peak_mib: float
+    idle_mib: float
+
+
+class Server:
+    """Our service in a process of its own."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
+        started = time.perf_counter()
+        self.process = Popen(command, stdout=PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith(READY_WORDS):
+            raise RuntimeError(f"the server did not start: {line!r}")
+        self.start_seconds = time.perf_counter() - started
+        self.url = line.removeprefix(READY_WORDS).strip()
+        self._watched = psutil.Process(self.process.pid)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far, of all threads."""
+        times = self._watched.cpu_times()
+        return times.user + times.system
+
+    @property
+    def memory_mib(self) -> float:
+        """Resident memory now."""
+        return self._watched.memory_info().rss / MEBIBYTE
+
+    def stop(self) -> None:
+        """End the process in order."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+@contextmanager
+def running(data: Path, *arguments: str) -> Iterator[Server]:
+    """A server for the time of a with statement."""
+    server = Server(data, *arguments)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
+    """Send each stream from a connection of its own, all at once, waiting for each acknowledgement."""
+    place = urlsplit(server.url)
+    waits: list[float] = []
+    failures: list[str] = []
+    peak = idle = server.memory_mib
+
+    def sender(bodies: Sequence[Body]) -> None:
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        for one in bodies:
+            while True:
+                asked = time.perf_counter()
+                connection.request("POST", "/v1/traces", one.data, headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    waits.append(time.perf_counter() - asked)
+                    break
+                if answer.status not in (429, 503):
+                    failures.append(f"{answer.status}")
+                    return
+                time.sleep(float(answer.headers.get("Retry-After", "1")))
+        connection.close()
+
+    threads = [threading.Thread(target=sender, args=(bodies,)) for bodies in streams]
+    cpu, start = server.cpu_seconds, time.perf_counter()
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        peak = max(peak, server.memory_mib)
+        time.sleep(0.05)
+    elapsed = time.perf_counter() - start
+    if failures:
+        raise RuntimeError(f"refused with {failures[0]}")
+    spans = sum(one.spans for bodies in streams for one in bodies)
+    ordered = sorted(waits)
+    return Figures(
+        spans_per_second=spans / elapsed,
+        cpu_per_1000=(server.cpu_seconds - cpu) / spans * 1_000,
+        ack_p50_ms=ordered[len(ordered) // 2] * 1_000,
+        ack_p99_ms=ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1_000,
+        peak_mib=peak,
+        idle_mib=idle,
+    )

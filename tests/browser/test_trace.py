@@ -1,0 +1,314 @@
+"""The trace page, in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.service import Sent, Service, Trace
+from tests.counts import counted
+
+SECOND = 10**9
+
+
+def open_trace(page: Page, service: Service, project: str, trace: Trace) -> None:
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    # The script has taken the tree over from the server.
+    expect(page.locator("#tree")).to_have_attribute("style", re.compile("padding"))
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#tree .row a").all_inner_texts()
+
+
+def chosen(page: Page) -> str:
+    return page.locator("#tree [aria-selected=true] a").inner_text()
+
+
+def shop(service: Service, project: str) -> tuple[Trace, list[Sent]]:
+    """A chain of six steps, two levels deep, which fails in `lookup`."""
+    root = Sent("answer", took=1_000, failed="no such order")
+    search = Sent("search", root, at=10, took=100, kind="retriever")
+    embed = Sent("embed", search, at=20, took=40, kind="embedding")
+    resolve = Sent("resolve", root, at=200, took=500, kind="agent", failed="no such order")
+    lookup = Sent("lookup", resolve, at=300, took=100, kind="tool", failed="no such order")
+    draft = Sent("draft", root, at=750, took=200, kind="llm")
+    spans = [root, search, embed, resolve, lookup, draft]
+    trace = service.send(Trace(start=time.time_ns() - 5 * SECOND), *spans, project=project)
+    return trace, spans
+
+
+def test_the_head_says_what_happened_before_any_number(page: Page, service: Service, project: str) -> None:
+    trace, _ = shop(service, project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("h1")).to_have_text("answer failed in lookup")
+    assert page.locator(".facts dd:first-of-type").all_inner_texts()[:2] == ["1.00 s", "6"]
+
+
+def test_a_failed_trace_opens_at_its_cause_with_the_exception_first(page: Page, service: Service, project: str) -> None:
+    trace, _ = shop(service, project)
+    open_trace(page, service, project, trace)
+    assert chosen(page) == "lookup"
+    expect(page.locator("#step .oops")).to_contain_text("ShopError: no such order")
+    expect(page.locator("#step .oops .stack")).to_contain_text("File shop.py, line 7")
+    assert page.locator(".row .own").count() == 1
+    assert page.locator(".row .below").count() == 2
+
+
+def test_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
+    page: Page, service: Service, project: str
+) -> None:
+    trace, root = Trace(), Sent("answer", took=None, attributes={"input.value": "Where is it?"})
+    service.send(trace, root, project=project)
+    open_trace(page, service, project, trace)
+    page.evaluate("window.stillHere = true")
+    expect(page.locator("#head")).to_contain_text("running")
+    first = page.locator("#tree .row .took").inner_text()
+    expect(page.locator("#tree .row .took")).not_to_have_text(first)
+
+    child = Sent("draft", root, at=100, took=None, kind="llm")
+    service.send(trace, child, project=project)
+    expect(page.locator("#tree .row a")).to_have_text(["answer", "draft"])
+    child.took = root.took = 2_000
+    service.send(trace, child, root, project=project)
+
+    expect(page.locator("#head")).to_contain_text("finished")
+    expect(page.locator("#tree .row .took")).to_have_text(["2.00 s", "2.00 s"])
+    expect(page.locator("#count")).to_have_text("2 steps")
+    assert page.evaluate("window.stillHere")
+
+
+def test_the_output_of_a_running_step_grows_in_its_pane(page: Page, service: Service, project: str) -> None:
+    trace = Trace()
+    root = Sent("draft", took=None, kind="llm", attributes={"stepscope.output.partial": "It left our"})
+    service.send(trace, root, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("#step [data-part=output]")).to_contain_text("It left our")
+
+    root.seq, root.attributes["stepscope.output.partial"] = 2, "It left our workshop"
+    service.send(trace, root, project=project)
+
+    expect(page.locator("#step [data-part=output]")).to_contain_text("It left our workshop")
+
+
+def test_selection_folds_and_scroll_outlive_an_update(page: Page, service: Service, project: str) -> None:
+    trace, root = Trace(start=time.time_ns() - 60 * SECOND), Sent("answer", took=None)
+    branches = [Sent(f"branch {number}", root, at=number * 100, took=90) for number in range(40)]
+    leaves = [Sent(f"leaf {number}", branches[number], at=number * 100, took=80) for number in range(40)]
+    service.send(trace, root, *branches, *leaves, project=project)
+    open_trace(page, service, project, trace)
+    page.locator(".row", has_text="branch 2").first.locator(".fold").click()
+    expect(page.get_by_text("leaf 2", exact=True)).to_have_count(0)
+    page.evaluate("document.getElementById('scroll').scrollTop = 400")
+    page.get_by_role("treeitem", name="leaf 15").click()
+    expect(page.locator("#step h2")).to_contain_text("leaf 15")
+    top = page.evaluate("document.getElementById('scroll').scrollTop")
+
+    service.send(trace, Sent("earlier", root, at=1, took=5), project=project)
+
+    expect(page.locator("#count")).to_have_text("82 steps")
+    assert chosen(page) == "leaf 15"
+    assert page.url.endswith(f"span={leaves[15].id}")
+    # A row came in above what is seen: the page moves by that row, so that what is seen stays.
+    assert page.evaluate("document.getElementById('scroll').scrollTop") == top + 28
+    page.evaluate("document.getElementById('scroll').scrollTop = 0")
+    expect(page.get_by_text("earlier", exact=True)).to_be_visible()
+    assert "leaf 2" not in names(page)
+
+
+def test_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, project: str) -> None:
+    trace, spans = shop(service, project)
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={spans[0].id}")
+    expect(page.locator("#step h2")).to_contain_text("answer")
+    tree = page.get_by_role("tree")
+    tree.focus()
+    for key, expected in [
+        ("ArrowDown", "search"),
+        ("ArrowRight", "embed"),
+        ("ArrowLeft", "search"),
+        ("End", "draft"),
+        ("Home", "answer"),
+        ("e", "lookup"),
+        ("e", "lookup"),
+        ("ArrowUp", "resolve"),
+    ]:
+        tree.press(key)
+        assert chosen(page) == expected, key
+    expect(page.locator("#step h2")).to_contain_text("resolve")
+    assert page.url.endswith(f"span={spans[3].id}")
+    tree.press("ArrowLeft")
+    assert names(page) == ["answer", "search", "embed", "resolve", "draft"]
+    tree.press("[")
+    assert names(page) == ["answer"]
+    tree.press("]")
+    assert len(names(page)) == 6
+    tree.press("2")
+    assert names(page) == ["answer", "search", "resolve", "draft"]
+    expect(tree).to_have_attribute("aria-activedescendant", f"s-{spans[0].id}")
+
+
+def test_the_address_of_a_step_opens_that_step(page: Page, service: Service, project: str) -> None:
+    trace, spans = shop(service, project)
+    page.goto(f"{service.url}/traces/{trace.id}?span={spans[2].id}")
+    expect(page.locator("#step h2")).to_contain_text("embed")
+    assert chosen(page) == "embed"
+    assert page.url == f"{service.url}/p/{project}/traces/{trace.id}?span={spans[2].id}"
+    page.get_by_role("link", name="Next step").click()
+    expect(page.locator("#step h2")).to_contain_text("resolve")
+    assert chosen(page) == "resolve"
+
+
+def test_server_and_script_draw_the_same_rows(page: Page, service: Service, project: str) -> None:
+    root = Sent("answer", took=9_123.457, kind="agent", failed="broken")
+    tokens: dict[str, str | int | float | bool] = {
+        "gen_ai.request.model": "gpt-5-mini",
+        "gen_ai.usage.input_tokens": 12_345,
+        "gen_ai.usage.output_tokens": 7,
+        "gen_ai.response.time_to_first_chunk": 0.4,
+    }
+    spans = [
+        root,
+        Sent("plan", root, at=1, took=2_000, kind="llm", attributes=tokens),
+        Sent("<b>& \u202e name", root, at=3_000, took=0.000_5, kind="tool", failed="broken"),
+        Sent("", root, at=3_100, took=0.7, kind="retriever"),
+        Sent("x" * 500, root, at=9_000, took=100, kind="embedding", attributes=tokens),
+        Sent("lost", Sent("never sent"), at=50, took=10, kind="reranker"),
+    ]
+    at = spans[2]
+    for level in range(16):
+        at = Sent(f"level {level}", at, at=3_000, took=200 - level, kind="evaluator")
+        spans.append(at)
+    trace = service.send(Trace(start=time.time_ns() - 60 * SECOND), *spans, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("#tree")).to_have_attribute("style", "padding-top: 0px; padding-bottom: 0px;")
+
+    difference = page.evaluate("""async () => {
+      const html = await (await fetch(location.href)).text();
+      const page = new DOMParser().parseFromString(html, "text/html");
+      const sent = [...page.querySelectorAll("#tree .row")];
+      const drawn = [...document.querySelectorAll("#tree .row")];
+      if (sent.length !== drawn.length) return `${sent.length} rows sent, ${drawn.length} drawn`;
+      const at = sent.findIndex((row, place) => !row.isEqualNode(drawn[place]));
+      return at < 0 ? "" : `${sent[at].outerHTML}\\n${drawn[at].outerHTML}`;
+    }""")
+
+    assert page.locator("#tree .row").count() == len(spans)
+    assert difference == ""
+
+
+def test_a_huge_trace_keeps_few_rows_in_the_page_and_all_within_reach(
+    page: Page, service: Service, project: str
+) -> None:
+    size = counted(5_000, 20_000)
+    trace, root = Trace(start=time.time_ns() - 3_600 * SECOND), Sent("crawl", took=size)
+    service.send(trace, root, project=project)
+    for begin in range(1, size, 2_500):
+        some = [Sent(f"fetch {number}", root, at=number, took=1) for number in range(begin, min(size, begin + 2_500))]
+        service.send(trace, *some, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("#count")).to_have_text(f"{size:,} steps")
+    assert page.locator(".row").count() < 300
+
+    page.get_by_role("tree").press("End")
+
+    assert chosen(page) == f"fetch {size - 1}"
+    expect(page.locator("#step h2")).to_contain_text(f"fetch {size - 1}")
+    page.evaluate("document.getElementById('scroll').scrollTop = 28 * 2000")
+    expect(page.get_by_text("fetch 2000", exact=True)).to_be_visible()
+    assert page.locator(".row").count() < 300
+
+
+def test_a_huge_output_shows_its_head_and_size_and_can_be_fetched_whole(
+    page: Page, service: Service, project: str
+) -> None:
+    text = "All work and no play. " * 250_000
+    trace = service.send(
+        Trace(), root := Sent("write", attributes={"output.value": text, "input.value": "go"}), project=project
+    )
+    open_trace(page, service, project, trace)
+    output = page.locator("[data-part=output]")
+    expect(output).to_contain_text("5.5 MB")
+    assert len(page.content()) < 200_000
+
+    with page.expect_download() as download:
+        output.get_by_role("link", name="Download").click()
+
+    assert download.value.path().read_text() == text
+    assert download.value.suggested_filename == f"{root.id}-output.txt"
+
+
+def test_a_conversation_reads_as_chat_with_each_result_in_its_call(page: Page, service: Service, project: str) -> None:
+    call = {"type": "tool_call", "id": "c1", "name": "lookup", "arguments": {"order": "A-2291"}}
+    result = {"type": "tool_call_response", "id": "c1", "response": "no such order"}
+    said = [
+        {"role": "system", "parts": [{"type": "text", "content": "You help."}]},
+        {"role": "user", "parts": [{"type": "text", "content": "Where is it?"}]},
+        {"role": "assistant", "parts": [call]},
+        {"role": "tool", "parts": [result]},
+    ]
+    answer = [{"role": "assistant", "parts": [{"type": "text", "content": "Not found."}], "finish_reason": "stop"}]
+    root = Sent(
+        "draft",
+        kind="llm",
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.input.messages": json.dumps(said),
+            "gen_ai.output.messages": json.dumps(answer),
+        },
+    )
+    trace = service.send(Trace(), root, project=project)
+    open_trace(page, service, project, trace)
+    asked = page.locator("[data-part=input] .v-rendered")
+    assert asked.locator(".who").all_inner_texts() == ["system", "user", "assistant"]
+    expect(asked.locator(".call .result")).to_contain_text("no such order")
+    expect(page.locator("[data-part=output] .v-rendered")).to_contain_text("Not found.")
+
+    page.locator("[data-part=input]").get_by_role("button", name="Raw").click()
+
+    expect(page.locator("[data-part=input] .v-raw")).to_have_text(json.dumps(said))
+    expect(asked).to_be_hidden()
+    page.reload()
+    expect(page.locator("[data-part=input] .v-raw")).to_be_visible()
+
+
+def test_without_script_the_trace_reads_and_its_steps_open(page: Page, service: Service, project: str) -> None:
+    _, spans = shop(service, project)
+    assert page.context.browser is not None
+    plain = page.context.browser.new_page(java_script_enabled=False)
+    plain.goto(f"{service.url}/p/{project}/traces")
+    plain.get_by_role("link", name="answer").click()
+    assert plain.locator("#tree .row a").all_inner_texts() == [span.name for span in spans]
+    plain.locator("#tree .row a", has_text="embed").click()
+    expect(plain.locator("#step h2")).to_contain_text("embed")
+    plain.close()
+
+
+def test_figures_read_the_same_from_server_and_script(page: Page, service: Service, project: str) -> None:
+    from tracer.pages.words import ago
+    from tracer.units import format_cost, format_count, format_duration
+
+    trace = service.send(Trace(), Sent("answer"), project=project)
+    open_trace(page, service, project, trace)
+    numbers = sorted({step * 10**power + more for power in range(16) for step in (1, 5, 9) for more in (-1, 0, 1, 4)})
+    numbers = [number for number in numbers if number >= 0]
+    module = page.locator("script[type=module]").first.get_attribute("src")
+    assert module is not None
+    written = page.evaluate(
+        """async ([address, numbers]) => {
+          const { duration, cost, count, ago } = await import(address);
+          const now = 1.8e12;
+          return numbers.map(n => [duration(n), cost(n), count(n), n < 1e12 ? ago(now - n, now) : ""]);
+        }""",
+        [module.replace("page.js", "format.js"), numbers],
+    )
+    now = 1_800_000_000_000 * 10**6
+    for number, (duration, cost, count, age) in zip(numbers, written, strict=True):
+        assert duration == format_duration(number)
+        assert cost == format_cost(number)
+        assert count == format_count(number)
+        if number < 10**12:
+            assert age == ago(now - number * 10**6, now)

@@ -1,0 +1,394 @@
+"""The pages as text: what they say, what they escape, and that nothing stored can break them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from fastapi import Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import make
+from tests.client import Client
+from tests.make import START
+from tracer.otlp.dialects.reading import Content, Usage
+from tracer.pages import reading, words
+from tracer.pages.addresses import url
+from tracer.pages.json_view import json_tree
+from tracer.pages.sign_in import safe_next
+from tracer.pages.tree_rows import FIRST_ROWS, first_rows, skeleton
+from tracer.queries.rows import Partial, SpanRow, Step, TraceRow
+from tracer.resources import resource_dir
+from tracer.units import DAY, HOUR, MINUTE, SECOND, Nanos, NanoUsd, UnixNanos
+
+PAYLOADS = Path(__file__).parent / "payloads"
+HOSTILE = "<script>alert(1)</script><b onclick='x'>{{7*7}}"
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.just(HOSTILE),
+    lambda below: st.lists(below, max_size=6) | st.dictionaries(st.text(max_size=12) | st.just(HOSTILE), below),
+    max_leaves=30,
+)
+
+
+def asked(base_path: str = "") -> Request:
+    """A request as it reaches a route."""
+    return Request({"type": "http", "root_path": base_path, "headers": []})
+
+
+def row(depth: int = 0, **more: Any) -> SpanRow:
+    base: dict[str, Any] = {
+        "trace_id": "ab" * 16,
+        "span_id": make.new_span_id(),
+        "parent_id": None,
+        "depth": depth,
+        "orphan": False,
+        "child_error": False,
+        "child_count": 0,
+        "name": "step",
+        "kind": "chain",
+        "status": "ok",
+        "status_message": None,
+        "start_time": UnixNanos(START),
+        "end_time": None,
+        "duration": Nanos(SECOND),
+        "model": None,
+        "provider": None,
+        "usage": None,
+        "cost": None,
+        "time_to_first_token": None,
+        "service": None,
+        "dialect": "otel",
+    }
+    return SpanRow(**{**base, **more})
+
+
+def step(content: Content, **more: Any) -> Step:
+    base: dict[str, Any] = {
+        "row": row(),
+        "content": content,
+        "session_id": None,
+        "user_id": None,
+        "environment": None,
+        "release": None,
+        "tags": (),
+        "metadata": {},
+        "events": (),
+        "links": (),
+        "resource": {},
+        "scope": {},
+        "attributes": {},
+        "partial_output": None,
+        "otlp_kind": 0,
+        "flags": (),
+    }
+    return Step(**{**base, **more})
+
+
+def trace(**more: Any) -> TraceRow:
+    """A trace's row, of which only the named fields matter."""
+    base = {"status": "ok", "failed_in": None, "error_count": 0, "trace_id": "ab" * 16, "version": 1}
+    return cast(TraceRow, SimpleNamespace(**{**base, **more}))
+
+
+# What pages say
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"status": "error", "failed_in": "lookup_order"}, "failed in lookup_order"),
+        ({"status": "error"}, "failed"),
+        ({"status": "running"}, "running"),
+        ({"status": "abandoned"}, "stopped reporting"),
+        ({"status": "ok"}, "finished"),
+        ({"status": "unset", "error_count": 2}, "finished, 2 steps failed"),
+    ],
+)
+def test_a_trace_is_summed_up_in_words(state: dict[str, Any], said: str) -> None:
+    found = words.verdict(trace(**state))
+    assert f"{found.words} {found.place or ''}".strip() == said
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (0, "just now"),
+        (-30 * SECOND, "just now"),
+        (59 * SECOND, "59 s ago"),
+        (60 * SECOND, "1 min ago"),
+        (HOUR - 1, "59 min ago"),
+        (HOUR, "1 h ago"),
+        (2 * DAY, "2 d ago"),
+        (8 * DAY, "2025-11-16"),
+        (-2 * MINUTE, "2025-11-24"),
+    ],
+)
+def test_a_moment_is_told_by_its_age_while_that_says_more_than_its_date(age: int, said: str) -> None:
+    assert words.ago(START - age, START) == said
+
+
+def test_a_name_is_never_empty_and_never_endless() -> None:
+    assert words.name_of(" \n") == "(unnamed)"
+    assert words.name_of("x" * 5_000) == "x" * 199 + "…"
+
+
+def test_an_unknown_price_is_said_and_never_shown_as_nothing() -> None:
+    usage = Usage(input=10, output=2)
+    assert words.step_cost("llm", usage, None) == "no price"
+    assert words.step_cost("tool", None, None) == ""
+    assert words.step_cost("llm", usage, NanoUsd(0)) == "$0"
+    assert words.trace_cost(None, 12, None) == "no price"
+    assert words.trace_cost(NanoUsd(2_400_000), 12, Partial(("no price",), 1)) == "$0.0024+"
+
+
+def test_addresses_are_quoted_and_know_the_base_path() -> None:
+    assert url(asked("/scope/"), "/p/{slug}/traces", {"after": "a b", "no": None}, slug="x/../y?") == (
+        "/scope/p/x%2F..%2Fy%3F/traces?after=a+b"
+    )
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "/a\r\nb", "", "/ü", "evil"],
+)
+def test_r60_signing_in_never_leads_to_another_site(wanted: str) -> None:
+    assert safe_next(asked(), wanted) == "/"
+
+
+def test_signing_in_leads_back_to_the_page_that_asked_for_it() -> None:
+    assert safe_next(asked(), "/traces/ab?span=cd") == "/traces/ab?span=cd"
+    assert safe_next(asked("/scope"), "/scope/p/x/traces") == "/scope/p/x/traces"
+    assert safe_next(asked("/scope"), "/elsewhere") == "/scope/"
+
+
+# Content
+
+
+@given(json_values)
+def test_r55_json_of_any_shape_is_drawn_as_text(value: object) -> None:
+    html = str(json_tree(value))
+    assert set(re.findall(r"</?(\w+)", html)) <= {"div", "span", "bdi", "details", "summary"}
+    assert html.count("<details") == html.count("</details>")
+    assert html.count("<div") == html.count("</div>")
+
+
+def test_r30_json_nested_without_end_is_drawn_down_to_a_level_and_says_so() -> None:
+    value: object = "bottom"
+    for _ in range(50_000):
+        value = [value]
+    html = str(json_tree(value))
+    assert len(html) < 20_000
+    assert "inside, in the raw view" in html
+
+
+def test_json_with_too_much_in_it_says_how_much_is_left() -> None:
+    html = str(json_tree(list(range(1_000)), max_nodes=101))
+    assert "at least 900 more" in html
+
+
+@given(json_values, json_values, json_values)
+def test_no_content_of_any_shape_breaks_the_page_of_its_step(first: Any, second: Any, third: Any) -> None:
+    messages = [
+        {"role": first, "parts": second},
+        {"role": "user", "parts": [third, {"type": "text", "content": first}]},
+    ]
+    content = Content(
+        input_messages=messages,
+        output_messages=[{"parts": [{"type": "tool_call", "id": first, "arguments": second}]}],
+        tool={"name": first, "arguments": second, "result": third},
+        documents=[{"id": first, "score": second, "content": third, "metadata": second}],
+        prompt={"name": first, "version": second, "template": third, "variables": first},
+    )
+    one = step(content, attributes={"value": first})
+    assert reading.input_side(one)
+    assert reading.output_side(one)
+    assert reading.prompt(one)
+    assert reading.documents(one)[0]
+
+
+def test_a_result_is_shown_in_the_call_that_asked_for_it() -> None:
+    call = {"type": "tool_call", "id": "c1", "name": "lookup", "arguments": '{"order": 7}'}
+    result = {"type": "tool_call_response", "id": "c1", "response": "found"}
+    views = reading.chat([{"role": "assistant", "parts": [call]}, {"role": "tool", "parts": [result]}])
+    assert [view.role for view in views] == ["assistant"]
+    (part,) = views[0].parts
+    assert part.result is not None
+    assert part.result.text is not None
+    assert part.result.text.head == "found"
+
+
+def test_a_result_that_nobody_asked_for_stands_alone() -> None:
+    result = {"type": "tool_call_response", "id": "c9", "response": "found"}
+    (view,) = reading.chat([{"role": "tool", "parts": [result]}])
+    assert view.parts[0].kind == "result"
+
+
+def test_a_long_conversation_shows_its_first_and_its_newest_messages_and_says_what_it_leaves_out() -> None:
+    said = [{"role": "user", "parts": [{"type": "text", "content": str(number)}]} for number in range(300)]
+    one = step(Content(input_messages=said))
+    side = reading.input_side(one)
+    assert side is not None
+    heads = [view.parts[0].text.head for view in side.messages if view.parts[0].text]
+    assert (heads[0], heads[1], heads[-1], len(heads), side.skipped) == ("0", "221", "299", 80, 220)
+    whole = reading.input_side(one, whole=True)
+    assert whole is not None
+    assert len(whole.messages) == 300
+
+
+# The tree's rows
+
+
+def test_the_page_brings_the_first_rows_with_their_place_among_their_siblings() -> None:
+    rows = [row(child_count=2), row(1, child_count=1), row(2), row(1), row()]
+    views = first_rows(rows, selected=rows[2].span_id, now=UnixNanos(START))
+    assert [(view.level, view.position, view.siblings) for view in views] == [
+        (1, 1, 2),
+        (2, 1, 2),
+        (3, 1, 1),
+        (2, 2, 2),
+        (1, 2, 2),
+    ]
+    assert [view.selected for view in views] == [False, False, True, False, False]
+
+
+def test_a_large_trace_sends_few_rows_and_all_of_them_as_columns() -> None:
+    rows = [row(), *(row(1) for _ in range(999))]
+    assert len(first_rows(rows, selected=None, now=UnixNanos(START))) == FIRST_ROWS
+    columns = skeleton(trace(), rows, now=UnixNanos(START))
+    assert len(cast(list[str], columns["id"])) == 1_000
+    assert columns["names"] == ["step"]
+    assert len(json.dumps(columns, separators=(",", ":"))) < 60 * 1_000
+
+
+@pytest.mark.parametrize(
+    ("state", "mark"),
+    [
+        ({"status": "error"}, "own"),
+        ({"status": "error", "child_error": True}, "through"),
+        ({"child_error": True}, "below"),
+        ({"status": "running", "child_error": True}, "running"),
+        ({}, ""),
+    ],
+)
+def test_a_step_that_failed_by_itself_is_marked_apart_from_those_above_it(state: dict[str, Any], mark: str) -> None:
+    (view,) = first_rows([row(**state)], selected=None, now=UnixNanos(START))
+    assert view.mark == mark
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)), min_size=1, max_size=20))
+def test_r36_every_bar_lies_within_its_lane(times: list[tuple[int, int]]) -> None:
+    rows = [row(start_time=UnixNanos(begin), duration=Nanos(length)) for begin, length in times]
+    for view in first_rows(rows, selected=None, now=UnixNanos(START)):
+        x, width = float(view.x[:-1]), float(view.width[:-1])
+        assert x >= 0
+        assert 0 < width <= 100
+        assert x + width <= 100.001
+
+
+# Over HTTP
+
+
+def test_every_step_of_every_recorded_client_opens(client: Client) -> None:
+    for file in sorted(PAYLOADS.rglob("*.otlp.pb")):
+        kind = "/v1/logs" if ".logs." in file.name else "/v1/traces"
+        body = file.read_bytes()
+        assert client.ingest(
+            gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body, json=False, path=kind
+        ).is_success
+    opened = 0
+    for summary in client.traces(limit=1000):
+        page = client.get(f"/p/{client.project}/traces/{summary['trace_id']}")
+        assert page.status_code == 200, (summary["name"], page.text[:300])
+        spans = client.read(f"/api/v1/traces/{summary['trace_id']}", project=client.project, bodies="false")["spans"]
+        for span in spans:
+            answer = client.get(
+                f"/p/{client.project}/traces/{summary['trace_id']}/steps/{span['span_id']}", headers=HTMX
+            )
+            assert answer.status_code == 200, (summary["name"], span["name"], answer.text[:300])
+            opened += 1
+    assert opened > 200
+
+
+def test_the_list_and_the_head_come_alone_when_htmx_asks_for_them(client: Client) -> None:
+    span = make.span("answer")
+    client.store(span)
+    for address, first in ((f"/p/{client.project}/traces", "list"), (f"/traces/{span['traceId']}", "head")):
+        block = client.get(address, headers=HTMX, follow_redirects=True)
+        assert re.match(rf'<(section|div) [^>]*\bid="{first}"', block.text), block.text[:100]
+        assert "<html" not in block.text
+        assert "HX-Request" in block.headers["vary"]
+        assert "<html" in client.get(address, follow_redirects=True).text
+
+
+def test_the_skeleton_is_not_sent_again_while_the_trace_is_as_it_was(client: Client) -> None:
+    span = make.span("answer")
+    client.store(span)
+    address = f"/p/{client.project}/traces/{span['traceId']}/skeleton"
+    columns = client.get(address).json()
+    assert columns["id"] == [span["spanId"]]
+    assert client.get(address, params={"unless": columns["version"]}).status_code == 204
+
+    client.store(make.span("child", trace=span["traceId"], parent=span["spanId"]))
+
+    assert len(client.get(address, params={"unless": columns["version"]}).json()["id"]) == 2
+
+
+def test_r61_static_files_are_looked_up_by_name_and_never_by_path(client: Client) -> None:
+    page = client.get(f"/p/{client.project}/traces").text
+    found = re.search(r'href="(/static/(\w+)/)app\.css"', page)
+    assert found is not None
+    style = client.get(f"{found[1]}app.css")
+    assert style.headers["content-type"] == "text/css; charset=utf-8"
+    assert "immutable" in style.headers["cache-control"]
+    assert "immutable" not in client.get("/static/0000/app.css").headers["cache-control"]
+    for name in ("../pyproject.toml", "..%2f..%2fpyproject.toml", "%2e%2e/templates/base.html", "nothing.js", ""):
+        assert client.get(found[1] + name, follow_redirects=True).status_code == 404, name
+
+
+def test_a_side_of_a_step_is_sent_as_text_that_no_browser_runs(client: Client) -> None:
+    span = make.span("page", having={"output.value": HOSTILE})
+    client.store(span)
+    address = f"/p/{client.project}/traces/{span['traceId']}/steps/{span['spanId']}"
+    answer = client.get(f"{address}/output")
+    assert answer.text == HOSTILE
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert (
+        client.get(f"{address}/output", params={"download": "true"})
+        .headers["content-disposition"]
+        .startswith("attachment")
+    )
+    assert client.get(f"{address}/input").status_code == 404
+    assert client.get(f"{address}/attributes").status_code == 422
+
+
+def test_pages_hold_no_inline_script_or_style(client: Client) -> None:
+    span = make.span(HOSTILE, having={"input.value": HOSTILE, "output.value": HOSTILE})
+    client.store(span)
+    for address in (f"/p/{client.project}/traces", f"/traces/{span['traceId']}", "/p/nobody/traces"):
+        html = client.get(address, follow_redirects=True).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+        assert not re.search(r"<[^>]*\s(style|on\w+)=", html)
+        assert "<style" not in html
+
+
+def test_templates_hold_no_inline_script_or_style() -> None:
+    for file in (resource_dir("web") / "templates").rglob("*.html"):
+        text = file.read_text()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|<[^>]*\s(style|on\w+)=|hx-on|\bjs:|javascript:", text), (
+            file
+        )
+
+
+def test_our_scripts_stay_small() -> None:
+    scripts = b"".join(file.read_bytes() for file in (resource_dir("web") / "static").glob("*.js"))
+    assert len(gzip.compress(scripts)) < 100_000

@@ -1,0 +1,59 @@
+"""Alive, and ready to work."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from fastapi import APIRouter, Request, Response
+
+from tracer import __version__
+from tracer.api.answers import JsonAnswer
+from tracer.errors import TracerError
+from tracer.store.engine import Store
+from tracer.store.migrate import revisions
+
+router = APIRouter(tags=["health"])
+
+REMEMBER_S = 1.0
+
+
+class Readiness:
+    """Asks the database at most once a second, however many ask us."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._checked = float("-inf")
+        self._problem: str | None = None
+
+    def problem(self) -> str | None:
+        """Why the service cannot work now; None when it can."""
+        with self._lock:
+            if time.monotonic() - self._checked > REMEMBER_S:
+                self._problem = self._check()
+                self._checked = time.monotonic()
+            return self._problem
+
+    def _check(self) -> str | None:
+        try:
+            with self._store.reading() as connection:
+                pending = revisions(connection).pending
+        except TracerError as problem:
+            return problem.message
+        return f"The database lacks the migrations {', '.join(pending)}." if pending else None
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """The process is alive."""
+    return JsonAnswer({"status": "ok", "version": __version__})
+
+
+@router.get("/readyz")
+def readyz(request: Request) -> Response:
+    """The database is reachable and has this version's schema; 503 with the reason otherwise."""
+    problem = request.app.state.readiness.problem()
+    if problem is None:
+        return JsonAnswer({"status": "ok"})
+    return JsonAnswer({"status": "degraded", "reason": problem}, 503, headers={"retry-after": "2"})

@@ -1,0 +1,211 @@
+"""The REST answers as OpenAPI describes them. Times are RFC 3339 UTC, `*_ms` milliseconds, `*_usd` dollars."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+StatusWord = Literal["ok", "error", "unset", "running", "abandoned"]
+KindWord = Literal[
+    "chain",
+    "agent",
+    "llm",
+    "tool",
+    "retriever",
+    "embedding",
+    "reranker",
+    "guardrail",
+    "evaluator",
+    "prompt",
+    "other",
+]
+
+
+class Answer(BaseModel):
+    """What all answers share: nothing in them is unnamed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(Answer):
+    """What went wrong, in a sentence, and in which parameter or field."""
+
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no trace '00ff'."])
+    field: str | None = Field(examples=["trace_id"])
+
+
+class Error(Answer):
+    """Every refusal of the REST interface."""
+
+    error: ErrorDetail
+
+
+class Project(Answer):
+    """A project with its totals."""
+
+    name: str = Field(examples=["support-bot"])
+    slug: str
+    trace_count: int
+    span_count: int
+    first_seen: str | None
+    last_seen: str | None
+
+
+class Tokens(Answer):
+    """`input` counts every input token, cached ones included; `reasoning` is part of `output`."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio: int | None = None
+
+
+class Partial(Answer):
+    """Why a sum lacks a part, and on how many steps."""
+
+    reasons: list[str]
+    span_count: int
+
+
+class TraceSummary(Answer):
+    """One trace's roll-up."""
+
+    trace_id: str = Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])
+    project: str
+    name: str
+    start_time: str = Field(examples=["2026-11-22T14:03:11.482Z"])
+    end_time: str | None
+    duration_ms: float | None
+    status: StatusWord
+    span_count: int
+    error_count: int
+    llm_call_count: int
+    tokens: Tokens | None
+    cost_usd: float | None
+    models: list[str]
+    session_id: str | None
+    user_id: str | None
+    environment: str | None
+    release: str | None
+    services: list[str]
+    tags: list[str]
+    metadata: dict[str, Any]
+    input_preview: str | None
+    output_preview: str | None
+    scores: list[dict[str, Any]]
+    partial: Partial | None
+
+
+class Value(Answer):
+    """A step's input or output."""
+
+    mime: str
+    value: Any
+
+
+class Cost(Answer):
+    """A step's cost by token class."""
+
+    input_usd: float | None
+    output_usd: float | None
+
+
+class Event(Answer):
+    """Something at one instant inside a span."""
+
+    name: str
+    time: str
+    attributes: dict[str, Any]
+
+
+class Link(Answer):
+    """A pointer to a span elsewhere."""
+
+    trace_id: str
+    span_id: str
+
+
+class Scope(Answer):
+    """The instrumentation that made a span."""
+
+    name: str
+    version: str
+    attributes: dict[str, Any]
+
+
+class Span(Answer):
+    """One span; input, output, attributes and events are left out with `bodies=false`."""
+
+    trace_id: str
+    span_id: str = Field(examples=["00f067aa0ba902b7"])
+    parent_id: str | None
+    name: str
+    kind: KindWord
+    start_time: str
+    end_time: str | None
+    duration_ms: float | None
+    status: StatusWord
+    status_message: str | None
+    model: str | None
+    provider: str | None
+    tokens: Tokens | None
+    cost_usd: float | None
+    cost: Cost | None
+    time_to_first_token_ms: float | None
+    service: str | None
+    dialect: str
+    parameters: dict[str, Any] | None = None
+    input: Value | None = None
+    output: Value | None = None
+    input_messages: list[dict[str, Any]] | None = None
+    output_messages: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool: dict[str, Any] | None = None
+    documents: list[dict[str, Any]] | None = None
+    prompt: dict[str, Any] | None = None
+    finish_reasons: list[str] | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    environment: str | None = None
+    release: str | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    events: list[Event] | None = None
+    links: list[Link] | None = None
+    resource: dict[str, Any] | None = None
+    scope: Scope | None = None
+    attributes: dict[str, Any] | None = None
+    partial_output: str | None = None
+    flags: list[str] | None = None
+
+
+class Trace(TraceSummary):
+    """One trace with every span of it."""
+
+    spans: list[Span]
+
+
+class Projects(Answer):
+    """A list of projects."""
+
+    items: list[Project]
+    next_cursor: str | None
+
+
+class Traces(Answer):
+    """A page of traces."""
+
+    items: list[TraceSummary]
+    next_cursor: str | None
+
+
+class Spans(Answer):
+    """A page of spans."""
+
+    items: list[Span]
+    next_cursor: str | None

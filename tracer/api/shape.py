@@ -1,0 +1,141 @@
+"""Rows as the REST contract shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracer.otlp.dialects.reading import Usage, Value
+from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.units import millis, rfc3339, usd
+
+
+def _time(instant: int | None) -> str | None:
+    return None if instant is None else rfc3339(instant)
+
+
+def _length(length: int | None) -> float | None:
+    return None if length is None else millis(length)
+
+
+def _money(cost: int | None) -> float | None:
+    return None if cost is None else usd(cost)
+
+
+def tokens(usage: Usage | None) -> dict[str, int | None] | None:
+    """Token counts: input, output and total always; the classes only where the client told them."""
+    if usage is None:
+        return None
+    total = usage.total
+    if total is None and (usage.input is not None or usage.output is not None):
+        total = (usage.input or 0) + (usage.output or 0)
+    shown: dict[str, int | None] = {"input": usage.input, "output": usage.output, "total": total}
+    for name in ("cached_input", "cache_write", "reasoning", "audio"):
+        count = getattr(usage, name)
+        if count is not None:
+            shown[name] = count
+    return shown
+
+
+def project(row: ProjectRow) -> dict[str, Any]:
+    """A project with its totals."""
+    return {
+        "name": row.name,
+        "slug": row.slug,
+        "trace_count": row.trace_count,
+        "span_count": row.span_count,
+        "first_seen": _time(row.first_seen),
+        "last_seen": _time(row.last_seen),
+    }
+
+
+def trace(row: TraceRow) -> dict[str, Any]:
+    """A trace's summary."""
+    partial = None
+    if row.partial is not None:
+        partial = {"reasons": list(row.partial.reasons), "span_count": row.partial.span_count}
+    return {
+        "trace_id": row.trace_id,
+        "project": row.project,
+        "name": row.name,
+        "start_time": rfc3339(row.start_time),
+        "end_time": _time(row.end_time),
+        "duration_ms": _length(row.duration),
+        "status": row.status,
+        "span_count": row.span_count,
+        "error_count": row.error_count,
+        "llm_call_count": row.llm_call_count,
+        "tokens": tokens(row.tokens),
+        "cost_usd": _money(row.cost),
+        "models": list(row.models),
+        "session_id": row.session_id,
+        "user_id": row.user_id,
+        "environment": row.environment,
+        "release": row.release,
+        "services": list(row.services),
+        "tags": list(row.tags),
+        "metadata": row.metadata,
+        "input_preview": row.input_preview,
+        "output_preview": row.output_preview,
+        "scores": [],
+        "partial": partial,
+    }
+
+
+def span(row: SpanRow) -> dict[str, Any]:
+    """A span's columns, without bodies."""
+    return {
+        "trace_id": row.trace_id,
+        "span_id": row.span_id,
+        "parent_id": row.parent_id,
+        "name": row.name,
+        "kind": row.kind,
+        "start_time": rfc3339(row.start_time),
+        "end_time": _time(row.end_time),
+        "duration_ms": _length(row.duration),
+        "status": row.status,
+        "status_message": row.status_message,
+        "model": row.model,
+        "provider": row.provider,
+        "tokens": tokens(row.usage),
+        "cost_usd": _money(row.cost),
+        "cost": None,
+        "time_to_first_token_ms": _length(row.time_to_first_token),
+        "service": row.service,
+        "dialect": row.dialect,
+    }
+
+
+def _value(value: Value | None) -> dict[str, Any] | None:
+    return None if value is None else {"mime": value.mime, "value": value.value}
+
+
+def step(found: Step) -> dict[str, Any]:
+    """A span, whole."""
+    content = found.content
+    return span(found.row) | {
+        "parameters": content.parameters,
+        "input": _value(content.input),
+        "output": _value(content.output),
+        "input_messages": content.input_messages,
+        "output_messages": content.output_messages,
+        "tools": content.tools,
+        "tool": content.tool,
+        "documents": content.documents,
+        "prompt": content.prompt,
+        "finish_reasons": content.finish_reasons,
+        "session_id": found.session_id,
+        "user_id": found.user_id,
+        "environment": found.environment,
+        "release": found.release,
+        "tags": list(found.tags),
+        "metadata": found.metadata,
+        "events": [
+            {"name": event.name, "time": rfc3339(event.time), "attributes": event.attributes} for event in found.events
+        ],
+        "links": [dict(link) for link in found.links],
+        "resource": found.resource,
+        "scope": found.scope,
+        "attributes": found.attributes,
+        "partial_output": found.partial_output,
+        "flags": list(found.flags),
+    }

@@ -1,0 +1,156 @@
+"""Projects, traces and spans over REST."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from tracer.api import schemas, shape
+from tracer.api.answers import JsonAnswer
+from tracer.auth import Caller
+from tracer.errors import BadRequest
+from tracer.queries.cursor import Cursor, read_cursor, write_cursor
+from tracer.queries.projects import project_by_name, projects
+from tracer.queries.steps import step, steps, tree
+from tracer.queries.traces import newest_traces, trace_by_id
+from tracer.settings import Settings
+from tracer.store.engine import Store
+from tracer.units import UnixNanos, parse_rfc3339
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": schemas.Error, "description": words}
+    for code, words in (
+        (400, "A parameter that cannot be read"),
+        (401, "No key, or one that is not known"),
+        (403, "Not allowed"),
+        (404, "Not there"),
+        (422, "A parameter out of its range"),
+        (503, "The database is away"),
+    )
+}
+router = APIRouter(prefix="/api/v1", tags=["traces"], responses=REFUSALS)
+
+ProjectName = Annotated[str | None, Query(max_length=400, description="A project's name; every one in sight without.")]
+TraceId = Annotated[str, Path(description="32 hex digits", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
+SpanId = Annotated[str, Path(description="16 hex digits", examples=["00f067aa0ba902b7"])]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at the most.")]
+CursorText = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
+Moment = Annotated[str | None, Query(max_length=60, examples=["2026-11-22T14:00:00Z"])]
+Bodies = Annotated[bool, Query(description="false leaves input, output, attributes and events out.")]
+
+
+class _Reader:
+    """What a route needs to answer: the store, the caller's scope, settings."""
+
+    def __init__(self, request: Request) -> None:
+        self.store: Store = request.app.state.store
+        self.settings: Settings = request.app.state.settings
+        caller: Caller = request.state.caller
+        self.scope = caller.scope
+        self.abandoned_after = self.settings.abandoned_after
+
+
+@router.get("/projects", response_model=schemas.Projects)
+def list_projects(request: Request) -> Response:
+    """Every project in sight, the one with the newest data first."""
+    reader = _Reader(request)
+    with reader.store.reading() as conn:
+        found = projects(conn, scope=reader.scope)
+    return JsonAnswer({"items": [shape.project(row) for row in found], "next_cursor": None})
+
+
+@router.get("/traces", response_model=schemas.Traces)
+def list_traces(
+    request: Request,
+    project: ProjectName = None,
+    q: Annotated[str, Query(max_length=4000)] = "",
+    since: Annotated[Moment, Query(alias="from")] = None,
+    until: Annotated[Moment, Query(alias="to")] = None,
+    order: Annotated[str, Query(max_length=40)] = "-start_time",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> Response:
+    """Trace summaries, newest first."""
+    if q.strip():
+        raise BadRequest("Searching by q is not served by this version yet.", field="q")
+    reader = _Reader(request)
+    with reader.store.reading() as conn:
+        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        page = newest_traces(
+            conn,
+            scope=reader.scope,
+            project_id=project_id,
+            after=cursor,
+            limit=limit,
+            order=order,
+            since=_moment(since, "from"),
+            until=_moment(until, "to"),
+            abandoned_after=reader.abandoned_after,
+        )
+    return JsonAnswer({"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor})
+
+
+@router.get("/traces/{trace_id}", response_model=schemas.Trace)
+def get_trace(request: Request, trace_id: TraceId, project: ProjectName = None, bodies: Bodies = True) -> Response:
+    """One trace with every span of it, in tree order."""
+    reader = _Reader(request)
+    with reader.store.reading() as conn:
+        row = _trace(conn, reader, trace_id, project)
+        spans = (
+            [shape.step(found) for found in steps(conn, trace=row)]
+            if bodies
+            else [shape.span(found) for found in tree(conn, trace=row)]
+        )
+    return JsonAnswer(shape.trace(row) | {"spans": spans})
+
+
+@router.get("/traces/{trace_id}/spans", response_model=schemas.Spans)
+def list_spans(
+    request: Request,
+    trace_id: TraceId,
+    project: ProjectName = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    bodies: Bodies = True,
+) -> Response:
+    """A trace's spans in tree order, page by page."""
+    reader = _Reader(request)
+    start = read_cursor(cursor, order="tree").value if cursor else 0
+    with reader.store.reading() as conn:
+        row = _trace(conn, reader, trace_id, project)
+        found = tree(conn, trace=row)
+        part = found[max(0, start) : max(0, start) + limit]
+        items = [shape.step(step(conn, trace=row, span_id=one.span_id)) if bodies else shape.span(one) for one in part]
+    end = max(0, start) + limit
+    after = write_cursor(Cursor("tree", end, row.received)) if end < len(found) else None
+    return JsonAnswer({"items": items, "next_cursor": after})
+
+
+@router.get("/traces/{trace_id}/spans/{span_id}", response_model=schemas.Span)
+def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: ProjectName = None) -> Response:
+    """One span, whole."""
+    reader = _Reader(request)
+    with reader.store.reading() as conn:
+        row = _trace(conn, reader, trace_id, project)
+        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower())))
+
+
+def _trace(conn: Any, reader: _Reader, trace_id: str, project: str | None) -> Any:
+    project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+    return trace_by_id(
+        conn,
+        scope=reader.scope,
+        trace_id=trace_id.lower(),
+        project_id=project_id,
+        abandoned_after=reader.abandoned_after,
+    )
+
+
+def _moment(text: str | None, field: str) -> UnixNanos | None:
+    if text is None:
+        return None
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise BadRequest(f"{text[:60]!r} is no time: write it as 2026-11-22T14:00:00Z.", field=field) from None

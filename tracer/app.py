@@ -1,0 +1,164 @@
+"""Puts the service together: routers, rights, refusals, start and stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from tracer import __version__
+from tracer.api import health, otlp, traces
+from tracer.api.answers import JsonAnswer, refusal
+from tracer.auth import ROUTES, Caller, check_right, identify
+from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
+from tracer.guard import Guard, mark
+from tracer.ingest.writer import Writer
+from tracer.live import Hub
+from tracer.pages import live as live_page
+from tracer.pages import sign_in, static, trace
+from tracer.pages import traces as trace_list
+from tracer.pages.errors import error_page
+from tracer.settings import Settings
+from tracer.store.engine import Store
+
+logger = logging.getLogger(__name__)
+
+DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
+MACHINE_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/openapi.json")
+"""Refusals of these are for programs; of all others, for people."""
+
+
+async def authorize(request: Request) -> None:
+    """Find out who calls and hold them to the right that the route needs; a route without one is refused."""
+    route = request.scope.get("route")
+    path = route.path if isinstance(route, APIRoute) else None
+    needed = ROUTES.get((request.method, path)) if path is not None else None
+    if needed is None:
+        raise Forbidden("This address has no right assigned to it.")
+    state = request.app.state
+    if state.open_server:
+        caller: Caller = identify(request, state.store, open_server=True)
+    else:
+        caller = await to_thread.run_sync(lambda: identify(request, state.store, open_server=False))
+    check_right(caller, needed)
+    request.state.caller = caller
+
+
+def create_app(settings: Settings, store: Store) -> FastAPI:
+    """Make the ASGI application over an opened, migrated store."""
+    hub = Hub(store)
+    writer = Writer(store, on_commit=hub.committed)
+    threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = settings.read_threads
+        hub.start()
+        writer.start()
+        try:
+            yield
+        finally:
+            hub.close()
+            await to_thread.run_sync(writer.stop)
+            threads.shutdown()
+            store.close()
+
+    app = FastAPI(
+        title="Stepscope",
+        version=__version__,
+        summary="What an LLM chain really did.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(authorize)],
+    )
+    app.state.settings = settings
+    app.state.store = store
+    app.state.live = hub
+    app.state.writer = writer
+    app.state.open_server = not settings.beyond_loopback
+    app.state.ingest = otlp.Ingest(settings, writer, threads, otlp.Budget(settings.ingest_memory))
+    app.state.readiness = health.Readiness(store)
+
+    for router in (
+        otlp.router,
+        traces.router,
+        health.router,
+        trace_list.router,
+        trace.router,
+        live_page.router,
+        sign_in.router,
+        static.router,
+    ):
+        app.include_router(router)
+    app.add_api_route("/openapi.json", _openapi, methods=["GET"], include_in_schema=False)
+
+    app.add_exception_handler(TracerError, _tracer_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
+    app.add_middleware(Guard, settings=settings, refuse=answer_refusal)
+    return app
+
+
+async def _openapi(request: Request) -> Response:
+    """The description of the REST interface."""
+    return JsonAnswer(request.app.openapi())
+
+
+def answer_refusal(request: Request, problem: TracerError) -> Response:
+    """A refusal for whoever asked: JSON or `google.rpc.Status` for programs, a page for people."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path.startswith(MACHINE_PATHS):
+        return refusal(request, problem)
+    answer = error_page(request, problem.status, problem.code, problem.message)
+    if problem.retry_after is not None:
+        answer.headers["retry-after"] = str(problem.retry_after)
+    return answer
+
+
+async def _tracer_error(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, TracerError):
+        raise problem
+    return answer_refusal(request, problem)
+
+
+async def _invalid(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, RequestValidationError):
+        raise problem
+    first = problem.errors()[0]
+    field = str(first["loc"][-1]) if first["loc"] else None
+    named = BadRequest(f"{field}: {first['msg']}.", field=field)
+    named.status, named.code = 422, "invalid"
+    return answer_refusal(request, named)
+
+
+async def _http_error(request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, HTTPException):
+        raise problem
+    words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+    named: TracerError = NotFound(words.get(problem.status_code, str(problem.detail)))
+    named.status = problem.status_code
+    named.code = {404: "not_found", 405: "method_not_allowed"}.get(problem.status_code, "refused")
+    answer = answer_refusal(request, named)
+    answer.headers.update(problem.headers or {})
+    return answer
+
+
+async def _unforeseen(request: Request, problem: Exception) -> Response:
+    request_id = getattr(request.state, "request_id", "unknown")
+    logger.error("request %s failed", request_id, exc_info=problem)
+    named = TracerError(f"Something went wrong here; the server's log has it under {request_id}.")
+    named.status, named.code = 500, "internal"
+    answer = answer_refusal(request, named)
+    mark(answer.headers, request_id)  # this answer is made outside the guard
+    return answer

@@ -1,0 +1,189 @@
+"""Who is calling and what they may do: one table of all routes with the right that each needs.
+
+On loopback the server is open: whoever reaches it is its user. Bound to anything else it asks for the administrator's
+token, made at the first start and printed once: as a key in a header, or typed in at the sign-in page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from sqlalchemy import delete, insert, select
+from starlette.requests import HTTPConnection
+
+from tracer.errors import Forbidden, NotSignedIn
+from tracer.queries.scope import EVERYTHING, Scope
+from tracer.store.engine import Store
+from tracer.store.models import access_token, sign_in
+from tracer.units import DAY
+
+COOKIE = "stepscope_session"
+SESSION_LENGTH = 30 * DAY
+TOKEN_PREFIX = "ssa_"  # noqa: S105 - the part that tells what the secret behind it is
+TOKEN_LIMIT = 512
+
+
+class Right(StrEnum):
+    """What a route needs."""
+
+    public = "public"
+    ingest = "ingest"
+    read = "read"
+    write = "write"
+    admin = "admin"
+
+
+ROUTES: dict[tuple[str, str], Right] = {
+    ("POST", "/v1/traces"): Right.ingest,
+    ("POST", "/v1/logs"): Right.ingest,
+    ("POST", "/v1/metrics"): Right.ingest,
+    ("GET", "/api/v1/projects"): Right.read,
+    ("GET", "/api/v1/traces"): Right.read,
+    ("GET", "/api/v1/traces/{trace_id}"): Right.read,
+    ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
+    ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
+    ("GET", "/healthz"): Right.public,
+    ("GET", "/readyz"): Right.public,
+    ("GET", "/openapi.json"): Right.public,
+    ("GET", "/"): Right.read,
+    ("GET", "/traces/{trace_id}"): Right.read,
+    ("GET", "/p/{slug}"): Right.read,
+    ("GET", "/p/{slug}/traces"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/skeleton"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/{side}"): Right.read,
+    ("GET", "/p/{slug}/live"): Right.read,
+    ("GET", "/sign-in"): Right.public,
+    ("POST", "/sign-in"): Right.public,
+    ("POST", "/sign-out"): Right.public,
+    ("GET", "/live"): Right.read,
+    ("GET", "/static/{digest}/{name:path}"): Right.public,
+}
+"""Every route of the service. A route that is not here is refused, and a test fails for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request: the projects in sight and the rights held."""
+
+    scope: Scope
+    rights: frozenset[Right]
+    signed_in: bool
+    """False on an open (loopback) server, where nobody signs in."""
+
+
+ANYONE = Caller(Scope(frozenset()), frozenset({Right.public}), signed_in=False)
+OWNER = Caller(EVERYTHING, frozenset(Right), signed_in=False)
+ADMINISTRATOR = Caller(EVERYTHING, frozenset(Right), signed_in=True)
+
+
+def _digest(secret: str) -> bytes:
+    # A token has 256 bits of chance: a plain hash is enough, and comparing hashes tells nothing by its time.
+    return sha256(secret.encode()).digest()
+
+
+def ensure_admin_token(store: Store) -> str | None:
+    """Make the administrator's token when there is none, and return it, the only time that it can be read."""
+    with store.writing() as connection:
+        if connection.execute(select(access_token.c.id).where(access_token.c.role == "admin")).first():
+            return None
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        connection.execute(insert(access_token).values(digest=_digest(token), role="admin", created_at=time.time_ns()))
+        return token
+
+
+def replace_admin_token(store: Store) -> str:
+    """Make a new administrator's token; the old one and its sessions end at once."""
+    with store.writing() as connection:
+        connection.execute(delete(access_token).where(access_token.c.role == "admin"))
+    token = ensure_admin_token(store)
+    if token is None:
+        raise Forbidden("Another process made a token at the same moment; run this again.")
+    return token
+
+
+def open_session(store: Store, token: str) -> str:
+    """Exchange the administrator's token for a session, and return the cookie's value.
+
+    Raises NotSignedIn when the token is not the right one.
+    """
+    now = time.time_ns()
+    with store.writing() as connection:
+        found = None
+        if len(token) <= TOKEN_LIMIT:
+            found = connection.execute(select(access_token.c.id).where(access_token.c.digest == _digest(token))).first()
+        if found is None:
+            raise NotSignedIn("That is not the administrator's token.", field="token")
+        value = secrets.token_urlsafe(32)
+        connection.execute(delete(sign_in).where(sign_in.c.expires_at < now))
+        connection.execute(
+            insert(sign_in).values(
+                digest=_digest(value), token_id=found.id, created_at=now, expires_at=now + SESSION_LENGTH
+            )
+        )
+        return value
+
+
+def close_session(store: Store, value: str) -> None:
+    """End a session at once; nothing happens when there is none."""
+    with store.writing() as connection:
+        connection.execute(delete(sign_in).where(sign_in.c.digest == _digest(value[:TOKEN_LIMIT])))
+
+
+def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> Caller:
+    """Find out who makes a request, from a key in its headers or the session's cookie.
+
+    Raises NotSignedIn for a key that is not known; without any key or cookie the caller is ANYONE.
+    """
+    if open_server:
+        return OWNER
+    key = key_of(connection)
+    if key is not None:
+        with store.reading() as session:
+            if (
+                len(key) <= TOKEN_LIMIT
+                and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
+            ):
+                return ADMINISTRATOR
+        raise NotSignedIn("The key is not known here.")
+    cookie = connection.cookies.get(COOKIE)
+    if cookie and len(cookie) <= TOKEN_LIMIT:
+        with store.reading() as session:
+            if session.execute(
+                select(sign_in.c.digest).where(
+                    sign_in.c.digest == _digest(cookie), sign_in.c.expires_at > time.time_ns()
+                )
+            ).first():
+                return ADMINISTRATOR
+    return ANYONE
+
+
+def key_of(connection: HTTPConnection) -> str | None:
+    """The key that a request carries: `Authorization: Bearer`, `x-api-key`, or Basic (password, else user name)."""
+    kind, _, rest = connection.headers.get("authorization", "").partition(" ")
+    rest = rest.strip()
+    if kind.lower() == "bearer" and rest:
+        return rest
+    if kind.lower() == "basic" and rest:
+        try:
+            user, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            raise NotSignedIn("The Basic credentials cannot be read.") from None
+        return password or user or None
+    return connection.headers.get("x-api-key") or None
+
+
+def check_right(caller: Caller, needed: Right) -> None:
+    """Raise NotSignedIn or Forbidden unless the caller holds the right."""
+    if needed in caller.rights or needed is Right.public:
+        return
+    if caller is ANYONE:
+        raise NotSignedIn("This server asks for a key or for signing in.")
+    raise Forbidden(f"This key does not have the right to {needed.value}.")

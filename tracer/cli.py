@@ -1,0 +1,115 @@
+"""The command `stepscope`: the one place for all commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tracer import __version__
+from tracer.errors import BadSetting, DatabaseAway, DatabaseTooNew, TracerError
+from tracer.settings import Settings, load_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXIT_BAD_SETTING = 2
+
+
+def _setting(name: str, metavar: str, *words: str) -> Callable[[Command], Command]:
+    """A flag for a setting, with the setting's own sentence as its help."""
+    flag = f"--{name.replace('_', '-')}"
+    return click.option(flag, *words, name, metavar=metavar, help=Settings.model_fields[name].description)
+
+
+def _database_settings(command: Command) -> Command:
+    for decorate in (
+        click.option("--config", metavar="FILE", help="A TOML file with settings (default: stepscope.toml in --data)."),
+        _setting("db", "URL"),
+        _setting("data", "FOLDER"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every setting is also a variable, STEPSCOPE_<NAME>, and a line of the TOML file.",
+)
+@click.version_option(__version__, prog_name="stepscope")
+def cli() -> None:
+    """Stepscope shows what an LLM chain really did: every step's prompt, output, latency, tokens and cost.
+
+    Start it with `stepscope serve`, open the address that it prints, and send it spans.
+    """
+
+
+@cli.command()
+@_setting("host", "ADDRESS")
+@_setting("port", "NUMBER")
+@_database_settings
+@_setting("base_path", "PATH")
+@_setting("allowed_hosts", "NAMES")
+@_setting("trusted_proxies", "ADDRESSES")
+@_setting("max_body", "BYTES")
+@_setting("ingest_memory", "BYTES")
+@_setting("durability", "full|normal")
+@_setting("abandoned_after", "MINUTES")
+@_setting("read_threads", "NUMBER")
+@_setting("log_level", "LEVEL")
+def serve(config: str | None, **flags: str | None) -> None:
+    """Serve the dashboard and take spans, on http://127.0.0.1:4747 unless told otherwise.
+
+    Needs nothing: makes its SQLite file in your data folder, or brings an older one up to date.
+    """
+    from tracer.serve import run_server  # the server's imports are slow; --help need not wait for them
+
+    run_server(load_settings(flags, config=config))
+
+
+@cli.command()
+@_database_settings
+def migrate(config: str | None, **flags: str | None) -> None:
+    """Bring the database's schema up to this version, and say what was done. `serve` does it too."""
+    from tracer.store.migrate import migrate as run
+
+    settings = load_settings(flags, config=config)
+    done = run(settings.database_url)
+    if done.pending:
+        click.echo(f"The schema went from {done.current or 'nothing'} to {done.head}.")
+    else:
+        click.echo(f"The schema is up to date ({done.head}).")
+
+
+@cli.command("new-token")
+@_database_settings
+def new_token(config: str | None, **flags: str | None) -> None:
+    """Make a new administrator's token and print it once; the old one and its sign-ins end."""
+    from tracer.auth import replace_admin_token
+    from tracer.store.engine import Store
+    from tracer.store.migrate import migrate as run
+
+    settings = load_settings(flags, config=config)
+    run(settings.database_url)
+    store = Store(settings.database_url)
+    try:
+        click.echo(replace_admin_token(store))
+    finally:
+        store.close()
+
+
+def main() -> None:
+    """Run the command; a problem that we name is one sentence on standard error."""
+    try:
+        cli(prog_name="stepscope")
+    except BadSetting as problem:
+        _complain(problem)
+        sys.exit(EXIT_BAD_SETTING)
+    except (DatabaseAway, DatabaseTooNew, TracerError) as problem:
+        _complain(problem)
+        sys.exit(1)
+
+
+def _complain(problem: TracerError) -> None:
+    click.echo(f"stepscope: {problem.message}", err=True)

@@ -1,0 +1,118 @@
+"""What every request and answer goes through: its Host, who made it, security headers, a request id."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tracer.errors import Forbidden, TracerError, WrongHost
+from tracer.settings import Settings
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware: refuses foreign hosts and requests that other web pages make, and marks every answer."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, refuse: Callable[[Request, TracerError], Response]) -> None:
+        self._app = app
+        self._refuse = refuse
+        self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.allowed_hosts)}
+        self._any_address = settings.beyond_loopback
+        if settings.beyond_loopback:
+            self._names.add(socket.gethostname().lower())
+        self._base_path = settings.base_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        if self._base_path:
+            scope["root_path"] = self._base_path
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                mark(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        try:
+            self._check_host(headers)
+            if scope["method"] not in SAFE_METHODS:
+                self._check_origin(headers)
+        except TracerError as problem:
+            await self._refuse(Request(scope), problem)(scope, receive, marked)
+            return
+        await self._app(scope, receive, marked)
+
+    def _check_host(self, headers: Headers) -> None:
+        given = headers.getlist("host")
+        name = host_name(given[0]) if len(given) == 1 else None
+        if name is None:
+            raise WrongHost("The request has no Host that can be read.")
+        if name in self._names:
+            return
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            pass
+        else:
+            # An address cannot be rebound by DNS; beyond loopback the server asks for a key anyway.
+            if address.is_loopback or self._any_address:
+                return
+        raise WrongHost(
+            f"This server is not called {name[:80]!r}. Start it with --allowed-hosts {name[:80]} if that is its name."
+        )
+
+    def _check_origin(self, headers: Headers) -> None:
+        site = headers.get("sec-fetch-site", "none").lower()
+        if site not in ("same-origin", "none"):
+            raise Forbidden("Another web page made this request; nothing was done.")
+        origin = headers.get("origin")
+        if origin is not None:
+            try:
+                found = urlsplit(origin).netloc.lower()
+            except ValueError:
+                found = ""
+            if not found or found != headers.get("host", "").lower():
+                raise Forbidden("Another web page made this request; nothing was done.")
+
+
+def mark(headers: MutableHeaders, request_id: str) -> None:
+    """Add what every answer carries: the security headers and the request's id."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("x-request-id", request_id)
+
+
+def host_name(host: str) -> str | None:
+    """The name or address in a Host header, without its port and brackets; None when there is none."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+    return name.rstrip(".").lower() if name and not set(name) & set(" /\\@?#") else None

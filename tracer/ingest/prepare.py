@@ -1,0 +1,120 @@
+"""Turns records into what the writer needs, off the writer's thread: facts, columns, an encoded body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from tracer.otlp.assemble import is_running
+from tracer.otlp.dialects import preview, read_facts
+from tracer.otlp.dialects.reading import Facts
+from tracer.otlp.records import STATUS_ERROR, LogRecord, SpanRecord
+from tracer.store.bodies import BodyEncoder, EncodedBody
+from tracer.store.models import Status
+
+PARTIAL_OUTPUT_LIMIT = 65_536
+"""Characters of a growing output that are kept: its end."""
+
+DEFAULT_PROJECT = "default"
+NAME_LIMIT = 200
+
+
+@dataclass(slots=True)
+class PreparedSpan:
+    """A span on its way to the writer."""
+
+    project: str
+    record: SpanRecord
+    facts: Facts
+    body: EncodedBody
+    status: Status
+    seq: int | None
+    """Set on a running version: the higher one wins."""
+    partial_output: str | None
+    logs: list[LogRecord] = field(default_factory=list)
+
+    @property
+    def running(self) -> bool:
+        """True when this version announces a step that has not ended."""
+        return self.status is Status.running
+
+    @property
+    def order(self) -> tuple[int, bytes]:
+        """What decides between steps: the start, then the id."""
+        return (self.record.start_time, self.record.span_id)
+
+    def previews(self) -> tuple[str | None, str | None]:
+        """The one-line input and output that lists show."""
+        found_in, found_out = preview(self.record, self.facts, self.logs)
+        if self.running and self.partial_output and not found_out:
+            found_out = " ".join(self.partial_output[-400:].split())[-200:]
+        return found_in, found_out
+
+    def beats(self, other: PreparedSpan) -> bool:
+        """Tell which of two versions of one span stays: finished beats running, then the higher seq, then the first."""
+        if self.running != other.running:
+            return other.running
+        return self.running and (self.seq or 0) > (other.seq or 0)
+
+
+def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
+    """The project's name: the header's, else the resource's or the span's own word for it, else `default`."""
+    if asked:
+        return asked
+    for source in (record.resource, record.attributes):
+        for key in ("stepscope.project", "openinference.project.name"):
+            name = source.get(key)
+            if isinstance(name, str) and name.strip():
+                return project_name(name)
+    return DEFAULT_PROJECT
+
+
+def project_name(text: str) -> str:
+    """A name from outside: white space at its ends taken off, cut with a mark at 200 characters."""
+    text = text.strip()
+    return text if len(text) <= NAME_LIMIT else text[: NAME_LIMIT - 1] + "…"
+
+
+def prepare(records: list[SpanRecord], *, asked_project: str | None) -> list[PreparedSpan]:
+    """Read each record's facts and encode its body; `asked_project` is the header's, None when it was not sent."""
+    encoder = BodyEncoder()
+    asked = project_name(asked_project) if asked_project and asked_project.strip() else None
+    return [_prepare(record, encoder, asked) for record in records]
+
+
+def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None) -> PreparedSpan:
+    facts = read_facts(record)
+    running = is_running(record)
+    seq: int | None = None
+    partial: str | None = None
+    if facts.announces is not None:
+        # Another client's placeholder: the running step that it announces, never a step of its own.
+        record.span_id, record.end_time, running, seq = facts.announces, 0, True, 0
+        if record.parent_id == record.span_id:
+            record.parent_id = facts.announced_parent
+    elif running:
+        found = record.attributes["stepscope.seq"]
+        seq = found if isinstance(found, int) else 0
+        text = record.attributes.get("stepscope.output.partial")
+        partial = text[-PARTIAL_OUTPUT_LIMIT:] if isinstance(text, str) else None
+    return PreparedSpan(
+        project_of(record, asked),
+        record,
+        facts,
+        encoder.encode(record, running=running),
+        Status.running if running else _status(record.status_code),
+        seq,
+        partial,
+    )
+
+
+def _status(code: int) -> Status:
+    return Status(code) if 0 <= code <= STATUS_ERROR else Status.unset
+
+
+def as_json(value: object) -> str:
+    """Compact JSON for a text column; what JSON cannot say (NaN, bytes) becomes text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    except ValueError:
+        return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,113 @@
+"""What the writer looks up of traces that it already has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracer.ingest.call_state import Edge
+from tracer.ingest.calls import TOKEN_FIELDS, Call, CallTotals
+from tracer.ingest.columns import held
+from tracer.ingest.prepare import PreparedSpan
+from tracer.ingest.rollup import Rollup
+from tracer.store.bodies import RUNNING_ONLY
+from tracer.store.models import Status
+from tracer.store.spans import usage_of_row
+from tracer.store.sql import Sql
+
+__all__ = ["BLANK_TRACE", "CALL_COLUMNS", "RUNNING_ONLY"]
+
+BLANK_TRACE: dict[str, Any] = {
+    "name": "",
+    "status": 0,
+    "start_time": 0,
+    "span_count": 0,
+    "running_count": 0,
+    "error_count": 0,
+    "llm_call_count": 0,
+    "partial_count": 0,
+    "models": "[]",
+    "services": "[]",
+    "tags": "[]",
+    "metadata": "{}",
+    "version": 0,
+    "pack_count": 0,
+    "state": Rollup().dump_state(),
+}
+"""A trace's row until its roll-up is written, in the same transaction."""
+
+CALL_COLUMNS = (
+    "llm_call_count",
+    *(f"{name}_tokens" for name in TOKEN_FIELDS),
+    "cost",
+    "partial_reasons",
+    "partial_count",
+)
+
+
+def span_rows(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> list[Any]:
+    """The rows of the named spans, (trace's row number, span id), that are stored."""
+    return list(sql.rows_in("SELECT * FROM span WHERE (trace_pk, span_id) IN ({keys})", keys))
+
+
+def all_spans(sql: Sql, pk: int) -> Sequence[Any]:
+    """Every row of a trace's spans."""
+    return sql.rows("SELECT * FROM span WHERE trace_pk = ?", [pk])
+
+
+def stored_ids(sql: Sql, pk: int, ids: Iterable[bytes]) -> set[bytes]:
+    """Which of the ids are spans of the trace; asked before the commit's own spans count."""
+    found = sql.rows_in("SELECT span_id FROM span WHERE trace_pk = ? AND span_id IN ({keys})", sorted(ids), before=[pk])
+    return {row.span_id for row in found}
+
+
+def call_of(span: PreparedSpan) -> Call:
+    """A model call that is being written."""
+    record, facts = span.record, span.facts
+    return Call(
+        record.span_id,
+        record.parent_id,
+        int(facts.kind),
+        record.start_time,
+        span.status is Status.error,
+        facts.response_id,
+        facts.usage,
+        facts.sent_cost,
+    )
+
+
+def stored_calls(sql: Sql, pk: int) -> tuple[list[tuple[bytes, Edge]], list[Call]]:
+    """The place of every span of a stored trace, and its finished model calls."""
+    rows = sql.rows("SELECT span_id, parent_id, kind FROM span WHERE trace_pk = ?", [pk])
+    edges = [(row.span_id, (row.parent_id, row.kind)) for row in rows]
+    rows = sql.rows(
+        "SELECT span_id, parent_id, kind, start_time, status, response_id, input_tokens, output_tokens, total_tokens, "
+        "cached_input_tokens, cache_write_tokens, reasoning_tokens, audio_tokens, cost "
+        f"FROM span WHERE trace_pk = ? AND kind IN (3, 6) AND status <> {int(Status.running)}",
+        [pk],
+    )
+    calls = [
+        Call(
+            row.span_id,
+            row.parent_id,
+            row.kind,
+            row.start_time,
+            row.status == Status.error,
+            row.response_id,
+            usage_of_row(row),
+            row.cost,
+        )
+        for row in rows
+    ]
+    return edges, calls
+
+
+def call_columns(totals: CallTotals) -> dict[str, Any]:
+    """A trace's columns of tokens and cost."""
+    columns: dict[str, Any] = {f"{name}_tokens": held(totals.tokens.get(name)) for name in TOKEN_FIELDS}
+    columns["llm_call_count"] = totals.llm_call_count
+    columns["cost"] = held(totals.cost)
+    columns["partial_reasons"] = json.dumps(totals.reasons) if totals.reasons else None
+    columns["partial_count"] = totals.partial_count
+    return columns

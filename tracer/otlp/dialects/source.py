@@ -1,0 +1,116 @@
+"""A span as the content readers look at it: attributes by type, flattened lists, log events, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracer.otlp.dialects import flattened, values
+from tracer.otlp.dialects.reading import Facts, Kind, Value
+from tracer.otlp.records import AnyValue, Attributes, Event, LogRecord, SpanRecord
+
+JSON_MIME = "application/json"
+TEXT_MIME = "text/plain"
+
+
+class Source:
+    """One span with its log records and the facts already known of it."""
+
+    def __init__(self, span: SpanRecord, logs: Sequence[LogRecord], facts: Facts) -> None:
+        self.span = span
+        self.logs = logs
+        self.facts = facts
+        self.attributes: Attributes = span.attributes
+        self._parsed: dict[str, Any] = {}
+        self._lists = flattened.by_prefix(span.attributes)
+
+    @property
+    def kind(self) -> Kind:
+        """The step's kind."""
+        return self.facts.kind
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The span's events in the order they were sent."""
+        return self.span.events
+
+    def get(self, *keys: str) -> AnyValue:
+        """The first of these attributes that is there and not null."""
+        for key in keys:
+            found = self.attributes.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def word(self, *keys: str) -> str | None:
+        """The first of these attributes that is a word, a plain one or one in JSON quotes."""
+        for key in keys:
+            found = values.quoted(self.attributes.get(key))
+            if found is not None:
+                return found
+        return None
+
+    def text(self, *keys: str) -> str | None:
+        """The first of these attributes that is text with something in it, whole."""
+        for key in keys:
+            found = self.attributes.get(key)
+            if isinstance(found, str) and found:
+                return found
+        return None
+
+    def json(self, *keys: str) -> Any:
+        """The first of these attributes that is there, with JSON text opened; None when none is."""
+        for key in keys:
+            found = self.attributes.get(key)
+            if found is None:
+                continue
+            if key not in self._parsed:
+                self._parsed[key] = values.opened(found) if isinstance(found, str) else values.plain(found)
+            return self._parsed[key]
+        return None
+
+    def items(self, prefix: str) -> list[dict[str, AnyValue]]:
+        """A flattened list's entries, their values as JSON can hold them (`prefix` ends with a dot)."""
+        keys = self._lists.get(prefix)
+        if not keys:
+            return []
+        entries = flattened.items(self.attributes, prefix, keys)
+        return [{key: values.plain(value) for key, value in entry.items()} for entry in entries]
+
+    def below(self, prefix: str) -> dict[str, AnyValue]:
+        """The attributes under a prefix (which ends with a dot), without it."""
+        return flattened.below(self.attributes, prefix)
+
+    def value(self, key: str, mime_key: str | None = None) -> Value | None:
+        """A step's input or output from one attribute.
+
+        Text is opened when its mime type says JSON, or when none is sent and it looks like an object or an array.
+        """
+        found = self.attributes.get(key)
+        if found is None:
+            return None
+        mime = self.attributes.get(mime_key) if mime_key else None
+        return as_value(found, mime if isinstance(mime, str) else None)
+
+
+def as_value(found: AnyValue, mime: str | None = None) -> Value:
+    """An attribute's value as a step's input or output; what is no JSON after all stays text."""
+    if not isinstance(found, str):
+        value = values.plain(found)
+        return Value(JSON_MIME, value, values.compact(value))
+    if mime is not None and "json" not in mime.lower():
+        return Value(TEXT_MIME, found, found)
+    if mime is None and found[:64].lstrip()[:1] not in ("{", "["):
+        return Value(TEXT_MIME, found, found)
+    value = values.parse(found)
+    return Value(TEXT_MIME, found, found) if value is values.NOT_JSON else Value(JSON_MIME, value, found)
+
+
+def document_value(found: AnyValue) -> Value:
+    """The same for conventions that write every value as JSON: a text in quotes is the text inside them."""
+    if isinstance(found, str):
+        value = values.parse(found)
+        if isinstance(value, str):
+            return Value(TEXT_MIME, value, found)
+        return Value(TEXT_MIME, found, found) if value is values.NOT_JSON else Value(JSON_MIME, value, found)
+    return as_value(found)

@@ -1,0 +1,63 @@
+"""The stream that tells open pages what changed. It carries ids only: a page asks again for what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+
+from tracer.live import Hub
+from tracer.pages.page import caller_of, reading
+from tracer.queries.projects import project_by_slug
+
+router = APIRouter(include_in_schema=False)
+
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def project_id_of(request: Request, slug: str) -> int:
+    """The project behind a slug, looked up in the thread pool, since the route itself is asynchronous."""
+    with reading(request) as conn:
+        return project_by_slug(conn, scope=caller_of(request).scope, slug=slug).id
+
+
+@router.get("/p/{slug}/live")
+async def project_live(
+    request: Request, trace: str | None = None, project_id: int = Depends(project_id_of)
+) -> StreamingResponse:
+    """Changes in one project, or in one of its traces: `ready` once, then `traces` with a list of ids."""
+    return _stream(request, project_id, trace)
+
+
+@router.get("/live")
+async def any_live(request: Request) -> StreamingResponse:
+    """Changes in any project that the caller may see: what a page waits on before there is a project."""
+    return _stream(request, None, None)
+
+
+def _stream(request: Request, project_id: int | None, trace_id: str | None) -> StreamingResponse:
+    return StreamingResponse(_events(request, project_id, trace_id), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _events(request: Request, project_id: int | None, trace_id: str | None) -> AsyncIterator[bytes]:
+    hub: Hub = request.app.state.live
+    changes = aiter(hub.watch(scope=caller_of(request).scope, project_id=project_id, trace_id=trace_id))
+    coming = asyncio.ensure_future(anext(changes, None))
+    try:
+        # The watch stands before `ready` goes out: a page that asks again on `ready` misses nothing.
+        await asyncio.sleep(0)
+        yield b"event: ready\ndata: {}\n\n"
+        while True:
+            change = await coming
+            if change is None:
+                yield b": still here\n\n"
+            else:
+                yield b"event: traces\ndata: " + msgspec.json.encode(sorted(change.trace_ids)) + b"\n\n"
+            coming = asyncio.ensure_future(anext(changes))
+    except StopAsyncIteration:
+        return
+    finally:
+        coming.cancel()

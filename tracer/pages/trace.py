@@ -1,0 +1,223 @@
+"""One trace: the head that says what happened, the tree of its steps, and the chosen step in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
+from sqlalchemy import Connection
+
+from tracer.errors import NotFound
+from tracer.pages import reading as content
+from tracer.pages.json_view import json_tree
+from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
+from tracer.pages.tree_rows import Extent, RowView, extent, first_rows, length, skeleton
+from tracer.queries.projects import project_by_slug
+from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.steps import step as load_step
+from tracer.queries.steps import tree
+from tracer.queries.traces import trace_by_id
+from tracer.units import UnixNanos, format_duration
+
+router = APIRouter(include_in_schema=False, prefix="/p/{slug}/traces/{trace_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class TracePage:
+    """A trace and the first screen of its tree."""
+
+    project: ProjectRow
+    trace: TraceRow
+    rows: Sequence[RowView]
+    row_count: int
+    ticks: Sequence[str]
+    step: StepView | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """The chosen step, in the shapes that its page draws."""
+
+    project: ProjectRow
+    trace: TraceRow
+    step: Step
+    whole: bool
+    """Everything was asked for, not just what fits a first look."""
+    took: int | None
+    share: str
+    """How much of the trace's time it took, in words; empty when that says nothing."""
+    failures: Sequence[content.Failure]
+    prompt: content.PromptView | None
+    input: content.Side | None
+    output: content.Side | None
+    documents: Sequence[content.DocumentView]
+    more_documents: int
+    previous: str | None
+    next: str | None
+
+    @property
+    def tables(self) -> list[tuple[str, Mapping[str, object]]]:
+        """What the step carries beside its content, under the names that its page gives it."""
+        scope = self.step.scope
+        found = [
+            ("Metadata", self.step.metadata),
+            ("Attributes", self.step.attributes),
+            ("Resource", self.step.resource),
+            ("Instrumentation", scope),
+        ]
+        return [(name, table) for name, table in found if table]
+
+    def tree_of(self, value: object) -> Markup:
+        """Any JSON value as a tree that folds."""
+        return json_tree(value, max_nodes=5_000 if self.whole else 300)
+
+
+@router.get("")
+def show_trace(request: Request, slug: str, trace_id: str, span: str | None = None) -> Response:
+    """The whole page; for htmx its head alone, which is what changes while a trace runs."""
+    with reading(request) as conn:
+        project, trace = _trace(conn, request, slug, trace_id)
+        if wants_block(request):
+            bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
+            return render(request, "traces/trace.html", bare, block="head")
+        rows = tree(conn, trace=trace)
+        chosen = _chosen(trace, rows, span)
+        now = unix_now()
+        step = None
+        if chosen is not None:
+            place = rows.index(chosen)
+            step = _step_view(
+                project,
+                trace,
+                load_step(conn, trace=trace, span_id=chosen.span_id),
+                extent(rows, now),
+                now,
+                previous=rows[place - 1].span_id if place else None,
+                following=rows[place + 1].span_id if place + 1 < len(rows) else None,
+            )
+        page = TracePage(
+            project=project,
+            trace=trace,
+            rows=first_rows(rows, selected=chosen.span_id if chosen else None, now=now),
+            row_count=len(rows),
+            ticks=_ticks(extent(rows, now).total),
+            step=step,
+        )
+    return render(request, "traces/trace.html", page)
+
+
+@router.get("/steps/{span_id}")
+def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: bool = False) -> Response:
+    """The chosen step alone, as the trace page's right side holds it."""
+    with reading(request) as conn:
+        project, trace = _trace(conn, request, slug, trace_id)
+        found = load_step(conn, trace=trace, span_id=span_id)
+        lane = Extent(trace.start_time, (trace.duration or 0) // 1_000)
+        view = _step_view(project, trace, found, lane, unix_now(), whole=whole)
+    return render(request, "traces/_step.html", view, block="step")
+
+
+@router.get("/steps/{span_id}/{side}")
+def show_side(
+    request: Request,
+    slug: str,
+    trace_id: str,
+    span_id: str,
+    side: Literal["input", "output"],
+    download: bool = False,
+) -> Response:
+    """One side of a step as plain text, whole, exactly as it was sent. It is never anything but text to a browser."""
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        found = load_step(conn, trace=trace, span_id=span_id)
+    text = content.side_text(found, side)
+    if text is None:
+        raise NotFound(f"This step has no {side}.")
+    body, ending = text
+    how = "attachment" if download else "inline"
+    headers = PAGE_HEADERS | {
+        "Content-Disposition": f'{how}; filename="{found.row.span_id}-{side}.{ending}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response(body.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=headers)
+
+
+@router.get("/skeleton")
+def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None = None) -> Response:
+    """All rows of the tree, as columns; nothing (204) when the trace still has the version that `unless` names."""
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        if unless == trace.version:
+            return Response(status_code=204, headers=PAGE_HEADERS)
+        rows = tree(conn, trace=trace)
+    body = msgspec.json.encode(skeleton(trace, rows, now=unix_now()))
+    return Response(body, media_type="application/json", headers=PAGE_HEADERS)
+
+
+def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tuple[ProjectRow, TraceRow]:
+    scope = caller_of(request).scope
+    project = project_by_slug(conn, scope=scope, slug=slug)
+    trace = trace_by_id(
+        conn, scope=scope, trace_id=trace_id, project_id=project.id, abandoned_after=abandoned_after(request)
+    )
+    return project, trace
+
+
+def _chosen(trace: TraceRow, rows: Sequence[SpanRow], span: str | None) -> SpanRow | None:
+    """The step asked for; else, in a failed trace, the first that failed by itself; else the top of the tree."""
+    if span is not None:
+        for row in rows:
+            if row.span_id == span:
+                return row
+    failed = [row for row in rows if row.status == "error"] if trace.status == "error" else []
+    inner = next((row for row in failed if not row.child_error), None)
+    return inner or next(iter(failed), None) or next(iter(rows), None)
+
+
+def _step_view(
+    project: ProjectRow,
+    trace: TraceRow,
+    found: Step,
+    lane: Extent,
+    now: UnixNanos,
+    *,
+    whole: bool = False,
+    previous: str | None = None,
+    following: str | None = None,
+) -> StepView:
+    documents, more = content.documents(found, whole=whole)
+    row = found.row
+    took = length(row, now) if row.duration is not None or row.status == "running" else None
+    return StepView(
+        project=project,
+        trace=trace,
+        step=found,
+        whole=whole,
+        took=took,
+        share=_share(row, lane),
+        failures=content.failures(found),
+        prompt=content.prompt(found),
+        input=content.input_side(found, whole=whole),
+        output=content.output_side(found, whole=whole),
+        documents=documents,
+        more_documents=more,
+        previous=previous,
+        next=following,
+    )
+
+
+def _share(row: SpanRow, lane: Extent) -> str:
+    if row.duration is None or row.status == "running" or lane.total <= 0 or row.parent_id is None:
+        return ""
+    percent = row.duration // 1_000 * 100 / lane.total
+    if percent < 1:
+        return "under 1 % of the trace"
+    return f"{min(100, round(percent))} % of the trace"
+
+
+def _ticks(total_us: int) -> list[str]:
+    return [format_duration(total_us * 1_000 * quarter // 4) if quarter else "0" for quarter in range(4)]

@@ -1,0 +1,133 @@
+"""The frozen rows that queries answer with, so that templates and the REST layer cannot trigger SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tracer.otlp.dialects.reading import Content, Usage
+from tracer.units import Nanos, NanoUsd, UnixNanos
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project with its totals; `slug` is its unchanging name in addresses."""
+
+    id: int
+    slug: str
+    name: str
+    trace_count: int
+    span_count: int
+    first_seen: UnixNanos | None
+    last_seen: UnixNanos | None
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Why a sum of tokens or cost lacks a part, and on how many steps: `no usage`, `no price`."""
+
+    reasons: tuple[str, ...]
+    span_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One trace's roll-up. `duration` is None while nothing of it has finished."""
+
+    received: int
+    """The unchanging row number: rises in the order in which traces were first seen."""
+    project_id: int
+    project: str
+    slug: str
+    trace_id: str
+    name: str
+    start_time: UnixNanos
+    end_time: UnixNanos | None
+    duration: Nanos | None
+    status: str
+    """`ok`, `error`, `unset`, `running` or `abandoned`."""
+    span_count: int
+    error_count: int
+    llm_call_count: int
+    running_count: int
+    tokens: Usage | None
+    cost: NanoUsd | None
+    partial: Partial | None
+    models: tuple[str, ...]
+    session_id: str | None
+    user_id: str | None
+    environment: str | None
+    release: str | None
+    services: tuple[str, ...]
+    tags: tuple[str, ...]
+    metadata: dict[str, Any]
+    input_preview: str | None
+    output_preview: str | None
+    failed_in: str | None
+    """The name of the first step whose own error failed the trace, when its status is `error`."""
+    version: int
+    """Rises with every change to the trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """One span's columns, without bodies; ids in lower-case hex."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    depth: int
+    """Levels below the tree's top; 0 for roots and for spans whose parent never came."""
+    orphan: bool
+    """Its parent is not stored."""
+    child_error: bool
+    """A step below it failed."""
+    child_count: int
+    name: str
+    kind: str
+    status: str
+    status_message: str | None
+    start_time: UnixNanos
+    end_time: UnixNanos | None
+    duration: Nanos | None
+    model: str | None
+    provider: str | None
+    usage: Usage | None
+    cost: NanoUsd | None
+    time_to_first_token: Nanos | None
+    service: str | None
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something at one instant inside a span; exceptions are called `exception`."""
+
+    name: str
+    time: UnixNanos
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One span, whole, as someone opens it."""
+
+    row: SpanRow
+    content: Content
+    session_id: str | None
+    user_id: str | None
+    environment: str | None
+    release: str | None
+    tags: tuple[str, ...]
+    metadata: dict[str, Any]
+    events: tuple[Event, ...]
+    links: tuple[dict[str, str], ...]
+    resource: dict[str, Any]
+    scope: dict[str, Any]
+    attributes: dict[str, Any]
+    """As received, nothing dropped; bytes as {"bytesValue": base64}, integers beyond 2^53 as text."""
+    partial_output: str | None
+    """The text so far of a running step that streams."""
+    otlp_kind: int
+    flags: tuple[str, ...]
+    """What had to be replaced or noted, in words: `text_replaced`, `no_end`, `negative_duration`, …"""

@@ -1,0 +1,191 @@
+"""A trace's tree without bodies, and one step whole."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from tracer.errors import NotFound
+from tracer.otlp.dialects import read_content
+from tracer.otlp.dialects.reading import Kind
+from tracer.otlp.records import Flag, LogRecord
+from tracer.queries.jsonable import jsonable
+from tracer.queries.rows import Event, SpanRow, Step, TraceRow
+from tracer.queries.tree import Placed, tree_order
+from tracer.store.bodies import BodyReader
+from tracer.store.logs import decode_log
+from tracer.store.models import Status, log_record, pack, partial_output, span
+from tracer.store.spans import body_reader, place_of, record_of, usage_of_row
+from tracer.units import Nanos, UnixNanos
+
+
+def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
+    """Every span of a trace in tree order, without bodies; cost grows with the trace alone."""
+    rows = conn.execute(select(span).where(span.c.trace_pk == trace.received)).all()
+    placed = tree_order(rows)
+    failed_below = _failed_below(rows)
+    return [
+        _span_row(rows[place.index], trace, place, child_error=rows[place.index].span_id in failed_below)
+        for place in placed
+    ]
+
+
+def step(conn: Connection, *, trace: TraceRow, span_id: str) -> Step:
+    """One span, whole; raises NotFound when the trace has none of that id."""
+    try:
+        raw = bytes.fromhex(span_id) if len(span_id) == 16 else b""
+    except ValueError:
+        raw = b""
+    row = conn.execute(select(span).where(span.c.trace_pk == trace.received, span.c.span_id == raw)).first()
+    if row is None:
+        raise NotFound(f"There is no step {span_id[:40]!r} in this trace.", field="span_id")
+    parent = None
+    if row.parent_id is not None:
+        parent = conn.execute(
+            select(span.c.span_id).where(span.c.trace_pk == trace.received, span.c.span_id == row.parent_id)
+        ).first()
+    children = conn.execute(
+        select(span.c.status).where(span.c.trace_pk == trace.received, span.c.parent_id == raw)
+    ).all()
+    place = Placed(0, 0, len(children), row.parent_id is not None and parent is None)
+    child_error = any(child.status == Status.error for child in children)
+    logs = _logs(conn, trace, raw)
+    return _step(conn, trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
+
+
+def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
+    """Every span of a trace in tree order, whole, one after the other."""
+    rows = conn.execute(select(span).where(span.c.trace_pk == trace.received)).all()
+    failed_below = _failed_below(rows)
+    logs = _logs(conn, trace)
+    partials = {
+        row.span_id: row.text
+        for row in conn.execute(select(partial_output).where(partial_output.c.trace_pk == trace.received))
+    }
+    bodies = _bodies(conn, trace)
+    for place in tree_order(rows):
+        row = rows[place.index]
+        failed = row.span_id in failed_below
+        yield _step(conn, trace, row, place, failed, bodies, logs.get(row.span_id, []), partials.get(row.span_id))
+
+
+def _step(
+    conn: Connection,
+    trace: TraceRow,
+    row: Row[Any],
+    place: Placed,
+    child_error: bool,
+    bodies: BodyReader,
+    logs: list[LogRecord],
+    partial: str | None,
+) -> Step:
+    body = bodies.read(place_of(row))
+    record = record_of(bytes.fromhex(trace.trace_id), row, body)
+    events = [Event(event.name, UnixNanos(event.time), jsonable(event.attributes)) for event in body.events]
+    events += [
+        Event(
+            log.event_name or "log",
+            UnixNanos(log.time),
+            jsonable({**log.attributes, "body": log.body, "severity": log.severity}),
+        )
+        for log in logs
+    ]
+    return Step(
+        row=_span_row(row, trace, place, child_error=child_error),
+        content=read_content(record, logs),
+        session_id=row.session_id,
+        user_id=row.user_id,
+        environment=row.environment,
+        release=row.release,
+        tags=tuple(json.loads(row.tags)) if row.tags else (),
+        metadata=json.loads(row.metadata) if row.metadata else {},
+        events=tuple(sorted(events, key=lambda event: event.time)),
+        links=tuple({"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()} for link in body.links),
+        resource=jsonable(body.resource),
+        scope={
+            "name": body.scope.name,
+            "version": body.scope.version,
+            "attributes": jsonable(body.scope.attributes),
+        },
+        attributes=jsonable(record.attributes),
+        partial_output=partial,
+        otlp_kind=row.otlp_kind,
+        flags=tuple((flag.name or "").lower() for flag in Flag(row.flags)),
+    )
+
+
+def _span_row(row: Row[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
+    running = row.status == Status.running
+    status = Status(row.status).name
+    end = row.end_time
+    duration = None if end is None else Nanos(max(0, end - row.start_time))
+    if running:
+        status = Status.running.name if trace.status == Status.running.name else "abandoned"
+        duration = Nanos(max(0, time.time_ns() - row.start_time)) if status == Status.running.name else None
+    return SpanRow(
+        trace_id=trace.trace_id,
+        span_id=row.span_id.hex(),
+        parent_id=row.parent_id.hex() if row.parent_id is not None else None,
+        depth=place.depth,
+        orphan=place.orphan,
+        child_error=child_error,
+        child_count=place.child_count,
+        name=row.name,
+        kind=Kind(row.kind).name,
+        status=status,
+        status_message=row.status_message,
+        start_time=row.start_time,
+        end_time=end,
+        duration=duration,
+        model=row.model,
+        provider=row.provider,
+        usage=usage_of_row(row),
+        cost=row.cost,
+        time_to_first_token=row.time_to_first_token,
+        service=row.service,
+        dialect=row.dialect,
+    )
+
+
+def _failed_below(rows: Any) -> set[bytes]:
+    """The spans above a failed one; each is visited once, so that long chains cost no more than their length."""
+    parents: Mapping[bytes, bytes | None] = {row.span_id: row.parent_id for row in rows}
+    marked: set[bytes] = set()
+    for row in rows:
+        if row.status == Status.error:
+            at = row.parent_id
+            while at is not None and at in parents and at not in marked:
+                marked.add(at)
+                at = parents[at]
+    return marked
+
+
+def _bodies(conn: Connection, trace: TraceRow) -> BodyReader:
+    def load(number: int) -> bytes:
+        return conn.execute(select(pack.c.data).where(pack.c.id == number)).scalar_one()
+
+    return body_reader(trace.received, load)
+
+
+def _logs(conn: Connection, trace: TraceRow, span_id: bytes | None = None) -> dict[bytes, list[LogRecord]]:
+    where = [log_record.c.trace_id == bytes.fromhex(trace.trace_id), log_record.c.project_id == trace.project_id]
+    if span_id is not None:
+        where.append(log_record.c.span_id == span_id)
+    found: dict[bytes, list[LogRecord]] = {}
+    for row in conn.execute(select(log_record).where(*where).order_by(log_record.c.time, log_record.c.digest)):
+        found.setdefault(row.span_id, []).append(decode_log(row))
+    return found
+
+
+def _partial(conn: Connection, row: Row[Any]) -> str | None:
+    if row.status != Status.running:
+        return None
+    return conn.execute(
+        select(partial_output.c.text).where(
+            partial_output.c.trace_pk == row.trace_pk, partial_output.c.span_id == row.span_id
+        )
+    ).scalar_one_or_none()

@@ -1,0 +1,153 @@
+"""Lists of traces and one trace's roll-up."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
+from sqlalchemy.sql import Select
+
+from tracer.errors import BadRequest, NotFound
+from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
+from tracer.queries.rows import Partial, TraceRow
+from tracer.queries.scope import Scope
+from tracer.store.models import Status, project, trace
+from tracer.store.spans import usage_of_row
+from tracer.units import MINUTE, Nanos, UnixNanos
+
+ORDERS = ("-start_time", "start_time", "-duration", "-cost", "-tokens", "received")
+NEWEST = 100_000
+"""Orders other than time, without a time range, are over so many newest traces."""
+
+_duration = func.coalesce(trace.c.end_time - trace.c.start_time, 0)
+_tokens = func.coalesce(
+    trace.c.total_tokens, func.coalesce(trace.c.input_tokens, 0) + func.coalesce(trace.c.output_tokens, 0)
+)
+_values: dict[str, tuple[ColumnElement[Any], bool]] = {
+    "-start_time": (trace.c.start_time, True),
+    "start_time": (trace.c.start_time, False),
+    "-duration": (_duration, True),
+    "-cost": (func.coalesce(trace.c.cost, -1), True),
+    "-tokens": (_tokens, True),
+    "received": (trace.c.id, False),
+}
+
+
+def newest_traces(
+    conn: Connection,
+    *,
+    scope: Scope,
+    project_id: int | None = None,
+    after: str | None = None,
+    limit: int = 50,
+    order: str = "-start_time",
+    since: UnixNanos | None = None,
+    until: UnixNanos | None = None,
+    abandoned_after: int = 10,
+) -> Page[TraceRow]:
+    """Return one page of traces; `after` is the cursor of the page before.
+
+    Pages by position, not by offset: page 1,000 costs what page 1 costs, and a trace that arrives while someone
+    scrolls moves no row to another page. `since` is inclusive, `until` exclusive; `abandoned_after` is in minutes.
+    Raises BadRequest for an order that does not exist or a cursor that is none.
+    """
+    if order not in _values:
+        raise BadRequest(f"There is no order {order[:40]!r}: use one of {', '.join(ORDERS)}.", field="order")
+    value, falling = _values[order]
+    where: list[ColumnElement[bool]] = [scope.condition(trace.c.project_id)]
+    if project_id is not None:
+        where.append(trace.c.project_id == project_id)
+    if since is not None:
+        where.append(trace.c.start_time >= since)
+    if until is not None:
+        where.append(trace.c.start_time < until)
+    if order in ("-duration", "-cost", "-tokens") and since is None:
+        newest = select(trace.c.id).where(*where).order_by(trace.c.start_time.desc(), trace.c.id.desc()).limit(NEWEST)
+        where = [trace.c.id.in_(newest.scalar_subquery())]
+    if after is not None:
+        at = read_cursor(after, order=order)
+        past = value < at.value if falling else value > at.value
+        tie = trace.c.id < at.id if falling else trace.c.id > at.id
+        where.append(past if order == "received" else or_(past, and_(value == at.value, tie)))
+        if order in ("-start_time", "start_time"):
+            # Said twice, so that the index is entered at the position.
+            where.append(value <= at.value if falling else value >= at.value)
+    by = (value.desc(), trace.c.id.desc()) if falling else (value, trace.c.id)
+    query = _traces().add_columns(value.label("sort_value")).where(*where).order_by(*by).limit(limit + 1)
+    rows = conn.execute(query).all()
+    items = [trace_row(row, abandoned_after=abandoned_after) for row in rows[:limit]]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(items, write_cursor(Cursor(order, int(last.sort_value), last.id)) if last is not None else None)
+
+
+def trace_by_id(
+    conn: Connection, *, scope: Scope, trace_id: str, project_id: int | None = None, abandoned_after: int = 10
+) -> TraceRow:
+    """One trace, in the named project or in any that the caller may see (the one that changed last).
+
+    Raises NotFound when there is none, also for an id that cannot be one.
+    """
+    try:
+        raw = bytes.fromhex(trace_id) if len(trace_id) == 32 else b""
+    except ValueError:
+        raw = b""
+    where = [trace.c.trace_id == raw, scope.condition(trace.c.project_id)]
+    if project_id is not None:
+        where.append(trace.c.project_id == project_id)
+    row = conn.execute(_traces().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
+    if row is None:
+        raise NotFound(f"There is no trace {trace_id[:40]!r}.", field="trace_id")
+    return trace_row(row, abandoned_after=abandoned_after)
+
+
+def _traces() -> Select[*tuple[Any, ...]]:
+    return select(
+        *(column for column in trace.c if column.name != "state"),
+        project.c.name.label("project"),
+        project.c.slug,
+    ).join(project, project.c.id == trace.c.project_id)
+
+
+def trace_row(row: Row[Any], *, abandoned_after: int) -> TraceRow:
+    """One row of the trace table with its project, as people see it now."""
+    now = time.time_ns()
+    live = row.running_count > 0 and now - row.changed_at < abandoned_after * MINUTE
+    status = Status.running.name if live else "abandoned" if row.status == Status.running else Status(row.status).name
+    if live:
+        duration: Nanos | None = Nanos(max(0, now - row.start_time))
+    else:
+        duration = None if row.end_time is None else Nanos(max(0, row.end_time - row.start_time))
+    reasons = tuple(json.loads(row.partial_reasons)) if row.partial_reasons else ()
+    return TraceRow(
+        received=row.id,
+        project_id=row.project_id,
+        project=row.project,
+        slug=row.slug,
+        trace_id=row.trace_id.hex(),
+        name=row.name,
+        start_time=row.start_time,
+        end_time=None if live else row.end_time,
+        duration=duration,
+        status=status,
+        span_count=row.span_count,
+        error_count=row.error_count,
+        llm_call_count=row.llm_call_count,
+        running_count=row.running_count,
+        tokens=usage_of_row(row),
+        cost=row.cost,
+        partial=Partial(reasons, row.partial_count) if reasons else None,
+        models=tuple(json.loads(row.models)),
+        session_id=row.session_id,
+        user_id=row.user_id,
+        environment=row.environment,
+        release=row.release,
+        services=tuple(json.loads(row.services)),
+        tags=tuple(json.loads(row.tags)),
+        metadata=json.loads(row.metadata),
+        input_preview=row.input_preview,
+        output_preview=row.output_preview,
+        failed_in=row.failed_in,
+        version=row.version,
+    )

@@ -1,0 +1,151 @@
+"""Runs the server: opens the database, binds the port, says where it is, stops in order."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import click
+import uvicorn
+from fastapi import FastAPI
+
+from tracer.app import create_app
+from tracer.auth import ensure_admin_token
+from tracer.connection import Connection
+from tracer.errors import BadSetting
+from tracer.live import Hub
+from tracer.settings import Settings
+from tracer.store.engine import Store
+from tracer.store.migrate import migrate
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 8
+"""Requests that are under way at the end get so long; open pages' streams end at once."""
+
+BACKLOG = 2048
+
+OPEN_FILES = 65_536
+"""As many files and connections as we ask the system for."""
+
+
+class Server(uvicorn.Server):
+    """Ends the event streams before uvicorn waits for connections, else an open page would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order on the first signal, at once on a second Ctrl-C; the command then ends as if it were done."""
+        self._hub.close()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def make_server(app: FastAPI, settings: Settings) -> Server:
+    """The server for an app of `create_app`, with every limit of ours; `run(sockets=[...])` serves."""
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        timeout_keep_alive=65,
+        backlog=BACKLOG,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )
+    return Server(config, app.state.live)
+
+
+def run_server(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises BadSetting when the port or the address cannot be used, DatabaseAway and DatabaseTooNew as they say.
+    """
+    _log_to_stderr(settings.log_level)
+    _allow_many_connections()
+    listening = _bind(settings.host, settings.port)
+    with listening:
+        url = settings.database_url
+        done = migrate(url)
+        if done.current and done.pending:
+            logger.info("the schema went from %s to %s", done.current, done.head)
+        store = Store(url, read_connections=settings.read_threads, durability=settings.durability)
+        if settings.durability != "full":
+            logger.warning("durability is %s: a power cut may lose acknowledged spans", settings.durability)
+        token = ensure_admin_token(store) if settings.beyond_loopback else None
+        app = create_app(settings, store)
+        _announce(settings, listening, store, token)
+        make_server(app, settings).run(sockets=[listening])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else, so that a port in use changes nothing."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except UnicodeError:
+        raise BadSetting(f"--host {host[:80]!r}: this is no host's name or address.", field="host") from None
+    except OSError as problem:
+        if problem.errno == errno.EADDRINUSE:
+            raise BadSetting(
+                f"port {port} is in use on {host}; choose another with --port, or stop what listens there.",
+                field="port",
+            ) from None
+        if problem.errno == errno.EACCES:
+            raise BadSetting(
+                f"port {port} may not be used by this user; choose one above 1023.", field="port"
+            ) from None
+        raise BadSetting(f"--host {host!r}: this address cannot be used ({problem.strerror}).", field="host") from None
+    return listening
+
+
+def _allow_many_connections() -> None:
+    """Raise this process's limit of open files, often 1,024, as far as the system lets us."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _announce(settings: Settings, listening: socket.socket, store: Store, token: str | None) -> None:
+    port = listening.getsockname()[1]
+    address = ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
+    host = "127.0.0.1" if address.is_unspecified else settings.host
+    shown = f"[{host}]" if ":" in host else host
+    if token is not None:
+        click.echo(
+            "An administrator's token was made; it is shown this once:\n\n"
+            f"    {token}\n\n"
+            "Sign in with it, and give it to your apps as STEPSCOPE_API_KEY. `stepscope new-token` makes another."
+        )
+    click.echo(f"Stepscope is at http://{shown}:{port}{settings.base_path}")
+    click.echo(f"It keeps its data in {store.description}")
+    sys.stdout.flush()
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("alembic", "uvicorn"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

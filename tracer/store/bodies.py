@@ -1,0 +1,248 @@
+"""How bodies (attributes, events, links) are stored: in packs, each value once per trace.
+
+A body is a msgpack document; each text of `LONG` bytes and more leaves it as *pieces*, cut where JSON and prose have
+their joints, so that a history that grows by a message shares all earlier pieces. A *pack* holds the bodies and the new
+pieces that one commit brings to one trace, compressed as a whole; `recipe`s in front of the bodies say where each piece
+lies. Sharing never crosses a trace: deleting a trace deletes its packs.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import zstandard
+
+from tracer.otlp.records import Attributes, Event, Link, Scope, SpanRecord
+
+LONG = 256
+"""Bytes from which a text is stored apart, so that it can be shared."""
+
+CUT_AFTER, CUT_BEFORE = 1024, 8192
+"""A long text is cut at the first joint after so many bytes, at the latest after so many."""
+
+PACK_SIZE = 1 << 20
+"""Bytes, before compression, after which a new pack is begun."""
+
+LEVEL = 3
+DIGEST_SIZE = 12
+RUNNING_ONLY = frozenset({"stepscope.seq", "stepscope.output.partial"})
+"""Attributes of a running step that live in columns and rows of their own."""
+
+_TEXT, _BYTES = 1, 2
+_encode = msgspec.msgpack.Encoder().encode
+_span_of_pieces = struct.Struct("<II")
+_piece_entry = struct.Struct(f"<{DIGEST_SIZE}sII")
+_place = struct.Struct("<III")
+_count = struct.Struct("<I")
+
+
+class Place(NamedTuple):
+    """Where bytes lie: the pack's number within its trace, and offset and length before compression."""
+
+    pack: int
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class EncodedBody:
+    """A body ready to be packed: the document, and the pieces that it names by number."""
+
+    document: bytes
+    pieces: list[bytes]
+
+
+def cut(data: bytes) -> list[bytes]:
+    """Cut a long text at joints (`{`, else a line's end), 1 to 8 KiB apart; the joined pieces are the text."""
+    if len(data) <= CUT_AFTER + CUT_AFTER // 2:
+        return [data]
+    pieces: list[bytes] = []
+    start, size = 0, len(data)
+    while size - start > CUT_AFTER:
+        end = data.find(b"{", start + CUT_AFTER, start + CUT_BEFORE)
+        if end < 0:
+            end = data.find(b"\n", start + CUT_AFTER, start + CUT_BEFORE)
+        if end < 0:
+            end = start + CUT_BEFORE
+        if end >= size:
+            break
+        pieces.append(data[start:end])
+        start = end
+    pieces.append(data[start:])
+    return pieces
+
+
+class BodyEncoder:
+    """Encodes the bodies of one batch; resources and scopes that spans share are encoded once."""
+
+    def __init__(self) -> None:
+        self._shared: dict[int, bytes] = {}
+        self._kept: list[object] = []
+
+    def encode(self, span: SpanRecord, *, running: bool) -> EncodedBody:
+        """Encode a span's body; a running one leaves out what changes with every version."""
+        pieces: list[bytes] = [self._resource(span.resource), self._scope(span.scope)]
+        attributes = span.attributes
+        if running:
+            attributes = {key: value for key, value in attributes.items() if key not in RUNNING_ONLY}
+        document = [
+            _set_apart(attributes, pieces),
+            [[event.name, event.time, _set_apart(event.attributes, pieces)] for event in span.events],
+            [[link.trace_id, link.span_id, link.attributes, link.trace_state] for link in span.links],
+            span.trace_state,
+            span.otlp_flags,
+        ]
+        return EncodedBody(_encode(document), pieces)
+
+    def _resource(self, resource: Attributes) -> bytes:
+        found = self._shared.get(id(resource))
+        if found is None:
+            found = self._remember(resource, _encode(resource))
+        return found
+
+    def _scope(self, scope: Scope) -> bytes:
+        found = self._shared.get(id(scope))
+        if found is None:
+            found = self._remember(scope, _encode([scope.name, scope.version, scope.attributes]))
+        return found
+
+    def _remember(self, owner: object, encoded: bytes) -> bytes:
+        self._kept.append(owner)  # so that its id stays its own
+        self._shared[id(owner)] = encoded
+        return encoded
+
+
+def _set_apart(attributes: Attributes, pieces: list[bytes]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if type(value) is str and len(value) >= LONG:
+            out[key] = _apart(_TEXT, value.encode(), pieces)
+        elif type(value) is bytes and len(value) >= LONG:
+            out[key] = _apart(_BYTES, value, pieces)
+        else:
+            out[key] = value
+    return out
+
+
+def _apart(code: int, data: bytes, pieces: list[bytes]) -> msgspec.msgpack.Ext:
+    cuts = cut(data)
+    first = len(pieces)
+    pieces += cuts
+    return msgspec.msgpack.Ext(code, _span_of_pieces.pack(first, len(cuts)))
+
+
+@dataclass(slots=True)
+class Packer:
+    """Packs the bodies that one commit brings to one trace.
+
+    `known` maps the digests of pieces that the trace has to their places; it grows as pieces are added.
+    """
+
+    next_pack: int
+    known: dict[bytes, Place]
+    packs: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    """Finished packs: (number within the trace, entries of its pieces, compressed bytes)."""
+    _parts: list[bytes] = field(default_factory=list)
+    _entries: list[bytes] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, body: EncodedBody) -> Place:
+        """Add a body with the pieces that are new, and return where it lies."""
+        places = [self._piece(piece) for piece in body.pieces]
+        recipe = b"".join(_place.pack(*place) for place in places)
+        return self._put(_count.pack(len(places)) + recipe + body.document)
+
+    def _piece(self, piece: bytes) -> Place:
+        digest = blake2b(piece, digest_size=DIGEST_SIZE).digest()
+        place = self.known.get(digest)
+        if place is None:
+            place = self.known[digest] = self._put(piece)
+            self._entries.append(_piece_entry.pack(digest, place.offset, place.length))
+        return place
+
+    def _put(self, data: bytes) -> Place:
+        if self._size and self._size + len(data) > PACK_SIZE:
+            self.finish()
+        place = Place(self.next_pack, self._size, len(data))
+        self._parts.append(data)
+        self._size += len(data)
+        return place
+
+    def finish(self) -> None:
+        """Close the pack that is being filled, if anything is in it."""
+        if not self._size:
+            return
+        data = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(self._parts))
+        self.packs.append((self.next_pack, b"".join(self._entries), data))
+        self.next_pack += 1
+        self._parts.clear()
+        self._entries.clear()
+        self._size = 0
+
+
+def known_pieces(packs: Iterable[tuple[int, bytes]]) -> dict[bytes, Place]:
+    """Read the entries of a trace's packs, given as (number, entries)."""
+    return {
+        digest: Place(number, offset, length)
+        for number, entries in packs
+        for digest, offset, length in _piece_entry.iter_unpack(entries)
+    }
+
+
+@dataclass(slots=True)
+class Body:
+    """A stored body, as it came."""
+
+    attributes: Attributes
+    events: list[Event]
+    links: list[Link]
+    resource: Attributes
+    scope: Scope
+    trace_state: str
+    otlp_flags: int
+
+
+class BodyReader:
+    """Reads bodies of one trace; `load` fetches a pack's compressed bytes by its number."""
+
+    def __init__(self, load: Callable[[int], bytes]) -> None:
+        self._load = load
+        self._packs: dict[int, bytes] = {}
+
+    def _bytes(self, place: Place) -> bytes:
+        pack = self._packs.get(place.pack)
+        if pack is None:
+            pack = self._packs[place.pack] = zstandard.ZstdDecompressor().decompress(self._load(place.pack))
+        return pack[place.offset : place.offset + place.length]
+
+    def forget(self) -> None:
+        """Let go of the packs read so far, for walks over large traces."""
+        self._packs.clear()
+
+    def read(self, place: Place) -> Body:
+        """Read the body that lies at `place`."""
+        data = self._bytes(place)
+        (count,) = _count.unpack_from(data)
+        recipe_end = _count.size + count * _place.size
+        places = [Place(*found) for found in _place.iter_unpack(data[_count.size : recipe_end])]
+
+        def restore(code: int, piece_numbers: memoryview) -> str | bytes:
+            first, many = _span_of_pieces.unpack(piece_numbers)
+            joined = b"".join(self._bytes(found) for found in places[first : first + many])
+            return joined.decode() if code == _TEXT else joined
+
+        attributes, events, links, trace_state, otlp_flags = msgspec.msgpack.decode(data[recipe_end:], ext_hook=restore)
+        return Body(
+            attributes,
+            [Event(*event) for event in events],
+            [Link(*link) for link in links],
+            msgspec.msgpack.decode(self._bytes(places[0])),
+            Scope(*msgspec.msgpack.decode(self._bytes(places[1]))),
+            trace_state,
+            otlp_flags,
+        )

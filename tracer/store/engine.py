@@ -1,0 +1,194 @@
+"""Opens the database: SQLite's pragmas or Postgres's pool, sessions for reading and the one for writing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool, QueuePool
+
+from tracer.errors import DatabaseAway, Unavailable
+
+SQLITE_FLOOR = (3, 40, 0)
+"""The oldest SQLite that the schema is tried on."""
+
+BUSY_TIMEOUT_MS = 4_000
+"""How long SQLite waits for another process's lock before the request is asked to come again."""
+
+
+class Store:
+    """The database of one service process.
+
+    Reading goes through a bounded pool; writing through one connection at a time, which on SQLite is the only writer.
+    """
+
+    def __init__(self, url: URL, *, read_connections: int = 16, durability: Literal["full", "normal"] = "full") -> None:
+        self.url = url
+        self.sqlite = url.get_backend_name() == "sqlite"
+        self.durability = durability
+        if self.sqlite:
+            _check_sqlite()
+            self._reader = _sqlite_engine(url, durability, pool_size=read_connections, query_only=True)
+            self._writer = _sqlite_engine(url, durability, pool_size=1, query_only=False)
+        else:
+            self._reader = _postgres_engine(url, durability, pool_size=read_connections, read_only=True)
+            self._writer = _postgres_engine(url, durability, pool_size=2, read_only=False)
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None on Postgres."""
+        return Path(self.url.database) if self.sqlite and self.url.database else None
+
+    @property
+    def description(self) -> str:
+        """The database in words, without its password."""
+        return str(self.file) if self.sqlite else self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection inside one read transaction, so that all queries of a page see the same state.
+
+        Raises Unavailable when the database is away or every connection stays taken.
+        """
+        with _named(self), self._reader.connect() as connection:
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection inside one write transaction, committed at the end and rolled back on an exception."""
+        with _named(self), self._writer.connect() as connection:
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.begin()
+            yield connection
+            connection.commit()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+@contextmanager
+def _named(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable("Every database connection is in use; try again in a moment.") from None
+    except (OperationalError, DBAPIError) as problem:
+        if away(problem):
+            raise Unavailable(f"The database does not take this now: {reason(problem)}.") from problem
+        raise
+
+
+def away(problem: DBAPIError) -> bool:
+    """True for faults of the database's state (locked, full, read-only, gone), not of our statement."""
+    original = problem.orig
+    if isinstance(original, sqlite3.OperationalError):
+        words = str(original)
+        return any(
+            word in words
+            for word in ("locked", "busy", "full", "readonly", "read-only", "disk I/O", "unable to open", "interrupted")
+        )
+    if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
+        return True
+    if isinstance(original, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientResources):
+        return True
+    return problem.connection_invalidated
+
+
+def reason(problem: DBAPIError) -> str:
+    """The database's own words, on one line, without addresses or statements."""
+    original = problem.orig
+    if isinstance(original, sqlite3.Error):
+        return str(original).splitlines()[0]
+    if isinstance(original, psycopg.Error) and original.sqlstate:
+        return str(original).splitlines()[0]
+    return "it cannot be reached"
+
+
+def _check_sqlite() -> None:
+    if sqlite3.sqlite_version_info < SQLITE_FLOOR:
+        floor = ".".join(map(str, SQLITE_FLOOR))
+        raise DatabaseAway(f"This Python comes with SQLite {sqlite3.sqlite_version}; {floor} or newer is needed.")
+
+
+def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: bool) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 256, "timeout": 0},
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: sqlite3.Connection, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"synchronous={durability.upper()}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            f"cache_size={-8192 if query_only else -16384}",
+            "journal_size_limit=67108864",
+            f"query_only={'ON' if query_only else 'OFF'}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _postgres_engine(url: URL, durability: str, *, pool_size: int, read_only: bool) -> Engine:
+    options = f"-c synchronous_commit={'on' if durability == 'full' else 'off'} -c lock_timeout=10000"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 4, "options": options, "application_name": "stepscope"},
+    )
+
+
+def prepare_sqlite_file(url: URL) -> None:
+    """Make the file's folder and a new file that only its owner can read, in WAL mode and able to give space back.
+
+    Raises DatabaseAway, with the reason, when the folder or the file cannot be made or is not a database.
+    """
+    file = Path(url.database or "")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not file.exists() or file.stat().st_size == 0
+        if fresh:
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as problem:
+        raise DatabaseAway(f"The database file {file} cannot be made: {problem.strerror}.") from None
+    engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": 10})
+    try:
+        with engine.connect() as connection:
+            if fresh:
+                connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    except DBAPIError as problem:
+        if isinstance(problem.orig, sqlite3.OperationalError) and "readonly" in str(problem.orig) and not fresh:
+            return
+        raise DatabaseAway(f"The database file {file} cannot be used: {reason(problem)}.") from None
+    finally:
+        engine.dispose()

@@ -1,0 +1,218 @@
+"""The tables. Times are Unix nanoseconds, money is billionths of a dollar, ids are bytes of fixed width."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+
+class Status(IntEnum):
+    """A step's status as the database holds it; `abandoned` is worked out on reading."""
+
+    unset = 0
+    ok = 1
+    error = 2
+    running = 3
+
+
+Rowid = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit row number; SQLite's own needs the type INTEGER."""
+
+PACKS_PER_TRACE = 1 << 20
+"""A pack's row number is `trace.id * PACKS_PER_TRACE + number`, so that a trace's packs lie side by side."""
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", Rowid, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# Counters in shards, one a writing process, summed on reading: no row is shared by all writers of a project.
+project_counter = Table(
+    "project_counter",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("shard", Integer, primary_key=True),
+    Column("trace_count", BigInteger, nullable=False),
+    Column("span_count", BigInteger, nullable=False),
+    Column("first_seen", BigInteger),
+    Column("last_seen", BigInteger),
+)
+
+trace = Table(
+    "trace",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("trace_id", LargeBinary(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger),
+    Column("received_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("span_count", Integer, nullable=False),
+    Column("running_count", Integer, nullable=False),
+    Column("error_count", Integer, nullable=False),
+    Column("llm_call_count", Integer, nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cached_input_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_tokens", BigInteger),
+    Column("cost", BigInteger),
+    Column("partial_reasons", Text),
+    Column("partial_count", Integer, nullable=False),
+    Column("session_id", Text),
+    Column("user_id", Text),
+    Column("environment", Text),
+    Column("release", Text),
+    Column("models", Text, nullable=False),
+    Column("services", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("input_preview", Text),
+    Column("output_preview", Text),
+    Column("failed_in", Text),
+    Column("version", BigInteger, nullable=False),
+    Column("pack_count", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    UniqueConstraint("trace_id", "project_id", name="trace_identity"),
+    # The trace list: one project, newest first, `id` breaking ties; read backwards.
+    Index("trace_project_newest", "project_id", "start_time", "id"),
+    sqlite_autoincrement=True,
+)
+
+span = Table(
+    "span",
+    metadata,
+    Column("trace_pk", Rowid, ForeignKey("trace.id", ondelete="CASCADE"), primary_key=True),
+    Column("span_id", LargeBinary(8), primary_key=True),
+    Column("parent_id", LargeBinary(8)),
+    Column("name", Text, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("otlp_kind", SmallInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("status_message", Text),
+    Column("start_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger),
+    Column("seq", BigInteger),
+    Column("received_at", BigInteger, nullable=False),
+    Column("model", Text),
+    Column("provider", Text),
+    Column("response_id", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cached_input_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_tokens", BigInteger),
+    Column("cost", BigInteger),
+    Column("time_to_first_token", BigInteger),
+    Column("session_id", Text),
+    Column("user_id", Text),
+    Column("environment", Text),
+    Column("release", Text),
+    Column("service", Text),
+    Column("tags", Text),
+    Column("metadata", Text),
+    Column("dialect", Text, nullable=False),
+    Column("reader_version", SmallInteger, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("pack", Integer, nullable=False),
+    Column("body_offset", Integer, nullable=False),
+    Column("body_length", Integer, nullable=False),
+    # The model calls of a trace, for its tokens and cost.
+    Index(
+        "span_calls",
+        "trace_pk",
+        sqlite_where=text("kind IN (3, 6)"),
+        postgresql_where=text("kind IN (3, 6)"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+pack = Table(
+    "pack",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=False),
+    Column("pieces", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+partial_output = Table(
+    "partial_output",
+    metadata,
+    Column("trace_pk", Rowid, ForeignKey("trace.id", ondelete="CASCADE"), primary_key=True),
+    Column("span_id", LargeBinary(8), primary_key=True),
+    Column("text", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Log records wait here for their span, whichever comes first; `digest` makes a repeated delivery one row.
+log_record = Table(
+    "log_record",
+    metadata,
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("span_id", LargeBinary(8), primary_key=True),
+    Column("digest", LargeBinary(16), primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# What each commit changed, append-only, pruned: other processes poll it to tell their open pages.
+change = Table(
+    "change",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, nullable=False),
+    Column("trace_id", LargeBinary(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("change_at", "at"),
+    sqlite_autoincrement=True,
+)
+
+access_token = Table(
+    "access_token",
+    metadata,
+    Column("id", Rowid, primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("token_id", Rowid, ForeignKey("access_token.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+SPAN_COLUMNS: tuple[str, ...] = tuple(column.name for column in span.columns)
+TRACE_COLUMNS: tuple[str, ...] = tuple(column.name for column in trace.columns)

@@ -1,0 +1,67 @@
+// The few things that every module of ours does with the document.
+
+/**
+ * What we use of htmx.
+ * @typedef {object} Htmx
+ * @property {(verb: string, path: string, options: {source: Element, target: Element, swap: string}) => Promise<void>} ajax
+ * @property {(on: Element, name: string) => boolean} trigger
+ */
+
+export const htmx = /** @type {Htmx} */ (Reflect.get(window, "htmx"));
+
+/**
+ * @param {string} id
+ * @returns {HTMLElement} the element, which the page must have
+ */
+export function byId(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`The page has no #${id}.`);
+  return found;
+}
+
+/**
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {HTMLElement | null} the nearest element around the event's target that matches
+ */
+export function near(event, selector) {
+  const found = event.target instanceof Element ? event.target.closest(selector) : null;
+  return found instanceof HTMLElement ? found : null;
+}
+
+/** Say something to a screen reader, and to nobody else. @param {string} words */
+export function say(words) {
+  byId("said").textContent = words;
+}
+
+const ahead = Number(document.documentElement.dataset.now) - Date.now();
+
+/** The server's clock in Unix milliseconds, as far as this page can know it. */
+export function serverNow() {
+  return Date.now() + ahead;
+}
+
+/** @param {string} key @returns {string | null} */
+export function recall(key) {
+  try {
+    return localStorage.getItem(`stepscope.${key}`);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} key @param {string | null} value */
+export function remember(key, value) {
+  try {
+    if (value === null) localStorage.removeItem(`stepscope.${key}`);
+    else localStorage.setItem(`stepscope.${key}`, value);
+  } catch {
+    // Storage may be switched off: the choice lasts as long as the page.
+  }
+}
+
+/** Whether a key press belongs to something that is typed into. @param {KeyboardEvent} event */
+export function typing(event) {
+  const at = event.target;
+  return at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement;
+}

@@ -1,0 +1,9 @@
+// Runs before the first paint, so that a page never flashes in the other colours.
+(() => {
+  try {
+    const wanted = localStorage.getItem("stepscope.theme");
+    if (wanted === "light" || wanted === "dark") document.documentElement.dataset.theme = wanted;
+  } catch {
+    // Storage may be switched off: the system's colours serve.
+  }
+})();

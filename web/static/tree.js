@@ -1,0 +1,356 @@
+// The tree of a trace's steps: rows drawn only where they are seen, one chosen step, folds, keys, and live growth.
+
+import { byId, htmx, near, recall, remember, say, typing } from "./dom.js";
+import { count, duration } from "./format.js";
+import { Row } from "./rows.js";
+import { Skeleton } from "./skeleton.js";
+import { StepPane } from "./step.js";
+
+const ROW = 28;
+const HEADER = 26;
+const BEYOND = 12; // rows drawn above and below what is seen
+const CALM_MS = 250; // least time between two reads of the skeleton
+const RECHECK_MS = 30_000; // a running trace is read again this often even when nothing is heard of it
+
+class Tree {
+  constructor() {
+    this.host = byId("tree");
+    this.scroller = byId("scroll");
+    this.columns = byId("cols");
+    this.pane = new StepPane(byId("step"), (id) => this.choose(id, { scroll: true }));
+    this.skeleton = /** @type {Skeleton | null} */ (null);
+    this.selected = /** @type {string | null} */ (this.host.dataset.chosen ?? null);
+    /** @type {Set<string>} */
+    this.folded = new Set();
+    /** @type {number[]} */
+    this.seen = [];
+    /** @type {Map<string, Row>} */
+    this.drawn = new Map();
+    this.reading = false;
+    this.again = false;
+    this.wait = CALM_MS;
+    this.mark = "";
+    this.pane.shown = this.selected;
+  }
+
+  start() {
+    this.host.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("keydown", (event) => {
+      const busy = event.target instanceof Node && this.host.contains(event.target);
+      if (!busy && !typing(event) && "[]eE".includes(event.key)) this.key(event);
+    });
+    this.host.addEventListener("click", (event) => this.click(event));
+    this.host.addEventListener("dblclick", (event) => {
+      const row = near(event, ".row");
+      if (row && !near(event, ".fold")) this.fold(row.id.slice(2));
+    });
+    this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
+    new ResizeObserver(() => this.draw()).observe(this.scroller);
+    addEventListener("popstate", () => {
+      const span = new URL(location.href).searchParams.get("span");
+      if (span) this.choose(span, { scroll: true });
+    });
+    const live = byId("live");
+    live.addEventListener("ready", () => void this.read());
+    live.addEventListener("traces", () => void this.read());
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    setInterval(
+      () => {
+        if (!document.hidden && this.skeleton?.running.length) this.draw();
+      },
+      calm ? 1000 : CALM_MS,
+    );
+    setInterval(() => {
+      if (!document.hidden && this.skeleton?.running.length) void this.read({ force: true });
+    }, RECHECK_MS);
+    void this.read({ first: true });
+  }
+
+  /**
+   * Read the skeleton, unless it is as it was; once more afterwards when asked meanwhile.
+   * @param {{first?: boolean, force?: boolean}} [how]
+   */
+  async read({ first = false, force = false } = {}) {
+    if (this.reading) {
+      this.again = true;
+      return;
+    }
+    this.reading = true;
+    const began = performance.now();
+    try {
+      const version = this.skeleton && !force ? `?unless=${this.skeleton.columns.version}` : "";
+      const answer = await fetch(`${this.host.dataset.skeleton}${version}`, { headers: { "HX-Request": "true" } });
+      if (answer.status === 200) {
+        this.take(new Skeleton(await answer.json()));
+        if (!first) this.readHead();
+      }
+    } catch {
+      // The server is away: the stream says so at the top, and reads again when it is back.
+    } finally {
+      // A long read of a large trace is followed by a longer rest, so that a busy trace never fills the page's time.
+      this.wait = Math.max(CALM_MS, (performance.now() - began) * 3);
+      setTimeout(() => {
+        this.reading = false;
+        if (!this.again) return;
+        this.again = false;
+        void this.read();
+      }, this.wait);
+    }
+  }
+
+  readHead() {
+    const head = byId("head");
+    void htmx.ajax("GET", head.dataset.here ?? "", { source: head, target: head, swap: "outerMorph" });
+  }
+
+  /** Show a newer state of the trace, holding on to what the reader sees. @param {Skeleton} skeleton */
+  take(skeleton) {
+    const first = this.skeleton === null;
+    const anchor = this.anchor();
+    this.skeleton = skeleton;
+    document.getElementById("rest")?.remove();
+    byId("count").textContent = `${count(skeleton.size)} ${skeleton.size === 1 ? "step" : "steps"}`;
+    this.arrange();
+    if (anchor) {
+      const at = this.seen.indexOf(skeleton.place.get(anchor.id) ?? -1);
+      if (at >= 0) this.scroller.scrollTop = at * ROW + anchor.offset;
+    }
+    if (first) this.host.replaceChildren();
+    this.draw();
+    if (first) this.reveal(true);
+    this.checkStep();
+  }
+
+  /** The first row seen and how far it is cut, unless the reader is at the very top. */
+  anchor() {
+    const top = this.scroller.scrollTop;
+    if (!this.skeleton || top === 0) return null;
+    const row = this.seen[Math.floor(top / ROW)];
+    return row === undefined ? null : { id: this.skeleton.id(row), offset: top % ROW };
+  }
+
+  /** Work out which rows there are to see. */
+  arrange() {
+    this.seen = this.skeleton ? this.skeleton.seen(this.folded) : [];
+  }
+
+  /** Draw the rows in view; the room of the others is kept by padding. */
+  draw() {
+    const tree = this.skeleton;
+    if (!tree) return;
+    const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - BEYOND);
+    const last = Math.min(this.seen.length, first + Math.ceil(this.scroller.clientHeight / ROW) + 2 * BEYOND);
+    const total = tree.total;
+    const view = { folded: this.folded, selected: this.selected, total };
+    /** @type {Map<string, Row>} */
+    const kept = new Map();
+    /** @type {Row[]} */
+    const spare = [];
+    const wanted = this.seen.slice(first, last);
+    const ids = new Set(wanted.map((row) => tree.id(row)));
+    for (const [id, row] of this.drawn) {
+      if (ids.has(id)) kept.set(id, row);
+      else spare.push(row);
+    }
+    let before = /** @type {ChildNode | null} */ (this.host.firstChild);
+    for (const number of wanted) {
+      const id = tree.id(number);
+      const row = kept.get(id) ?? spare.pop() ?? new Row();
+      kept.set(id, row);
+      row.draw(tree, number, view);
+      if (row.element === before) before = before.nextSibling;
+      else this.host.insertBefore(row.element, before);
+    }
+    for (const row of spare) row.element.remove();
+    this.drawn = kept;
+    this.host.style.paddingTop = `${first * ROW}px`;
+    this.host.style.paddingBottom = `${(this.seen.length - last) * ROW}px`;
+    if (this.selected && kept.has(this.selected)) this.host.setAttribute("aria-activedescendant", `s-${this.selected}`);
+    else this.host.removeAttribute("aria-activedescendant");
+    this.drawTicks(total);
+  }
+
+  /** @param {number} total microseconds */
+  drawTicks(total) {
+    this.columns.querySelectorAll(".ticks span").forEach((tick, quarter) => {
+      const words = quarter ? duration(Math.floor((total * 1000 * quarter) / 4)) : "0";
+      if (tick.textContent !== words) tick.textContent = words;
+    });
+  }
+
+  /**
+   * Choose a step: mark its row at once, put it in the address, and fetch it.
+   * @param {string} id
+   * @param {{scroll?: boolean}} [how]
+   */
+  choose(id, { scroll = false } = {}) {
+    const tree = this.skeleton;
+    const row = tree?.place.get(id);
+    if (!tree || row === undefined) return;
+    this.selected = id;
+    let changed = false;
+    for (let above = tree.parent[row] ?? -1; above >= 0; above = tree.parent[above] ?? -1) {
+      changed = this.folded.delete(tree.id(above)) || changed;
+    }
+    if (changed) this.arrange();
+    if (scroll) this.reveal();
+    this.draw();
+    const address = new URL(location.href);
+    address.searchParams.set("span", id);
+    history.replaceState(history.state, "", address);
+    this.mark = tree.mark(row);
+    this.pane.open(id, `${this.host.dataset.steps}${id}`, tree, row);
+  }
+
+  /** Scroll just so far that the chosen row is seen. @param {boolean} [middle] to the middle, if it isn't */
+  reveal(middle = false) {
+    const row = this.skeleton?.place.get(this.selected ?? "");
+    const at = row === undefined ? -1 : this.seen.indexOf(row);
+    if (at < 0) return;
+    const top = at * ROW;
+    const height = this.scroller.clientHeight - HEADER;
+    const hidden = top < this.scroller.scrollTop || top + ROW > this.scroller.scrollTop + height;
+    if (hidden && middle) this.scroller.scrollTop = top - Math.floor(height / 2);
+    else if (top < this.scroller.scrollTop) this.scroller.scrollTop = top - ROW;
+    else if (top + ROW > this.scroller.scrollTop + height) this.scroller.scrollTop = top + 2 * ROW - height;
+    this.draw();
+  }
+
+  /** Fetch the chosen step again when something about it changed. */
+  checkStep() {
+    const tree = this.skeleton;
+    if (!tree) return;
+    const row = tree.place.get(this.selected ?? "");
+    if (row === undefined) {
+      if (tree.size) this.choose(tree.id(0));
+      return;
+    }
+    const mark = tree.mark(row);
+    const running = tree.status(row) === "running";
+    if (this.mark && (mark !== this.mark || running)) this.pane.refresh(tree, row);
+    this.pane.neighbours(tree, row);
+    this.mark = mark;
+  }
+
+  /** @param {string} id */
+  fold(id) {
+    const row = this.skeleton?.place.get(id);
+    if (row === undefined || !this.skeleton?.children[row]) return;
+    if (!this.folded.delete(id)) this.folded.add(id);
+    this.arrange();
+    this.draw();
+  }
+
+  /** Fold everything from this level on. @param {number} level levels that stay open */
+  foldTo(level) {
+    const tree = this.skeleton;
+    if (!tree) return;
+    this.folded.clear();
+    for (let row = 0; row < tree.size; row++) {
+      if (tree.children[row] && (tree.columns.depth[row] ?? 0) + 1 >= level) this.folded.add(tree.id(row));
+    }
+    this.arrange();
+    while (this.selected && !this.seen.includes(tree.place.get(this.selected) ?? -1)) {
+      const above = tree.parent[tree.place.get(this.selected) ?? 0] ?? -1;
+      if (above < 0) break;
+      this.selected = tree.id(above);
+    }
+    this.reveal();
+    this.draw();
+    if (this.selected && this.selected !== this.pane.shown) this.choose(this.selected);
+  }
+
+  /** @param {MouseEvent} event */
+  click(event) {
+    const row = near(event, ".row");
+    if (!row) return;
+    if (near(event, ".fold")) {
+      this.fold(row.id.slice(2));
+      return;
+    }
+    if (near(event, "a") && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
+    event.preventDefault();
+    if (this.skeleton) this.choose(row.id.slice(2));
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const tree = this.skeleton;
+    if (!tree || event.ctrlKey || event.metaKey || event.altKey) return;
+    const row = tree.place.get(this.selected ?? "") ?? 0;
+    const at = this.seen.indexOf(row);
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW) - 2);
+    const folds = Boolean(tree.children[row]);
+    const folded = this.folded.has(tree.id(row));
+    /** @param {number} place */
+    const go = (place) => {
+      const target = this.seen[Math.max(0, Math.min(this.seen.length - 1, place))];
+      if (target !== undefined) this.choose(tree.id(target), { scroll: true });
+    };
+    if (event.key === "ArrowDown") go(at + 1);
+    else if (event.key === "ArrowUp") go(at - 1);
+    else if (event.key === "PageDown") go(at + page);
+    else if (event.key === "PageUp") go(at - page);
+    else if (event.key === "Home") go(0);
+    else if (event.key === "End") go(this.seen.length - 1);
+    else if (event.key === "ArrowRight") {
+      if (folds && folded) this.fold(tree.id(row));
+      else if (folds) go(at + 1);
+    } else if (event.key === "ArrowLeft") {
+      const above = tree.parent[row] ?? -1;
+      if (folds && !folded) this.fold(tree.id(row));
+      else if (above >= 0) this.choose(tree.id(above), { scroll: true });
+    } else if (event.key === "[") this.foldTo(1);
+    else if (event.key === "]") this.foldTo(Infinity);
+    else if (event.key >= "1" && event.key <= "9") this.foldTo(Number(event.key));
+    else if (event.key === "e" || event.key === "E") this.error(row, event.key === "E");
+    else if (event.key === "Enter") this.pane.element.focus();
+    else return;
+    event.preventDefault();
+  }
+
+  /** Go to the next step that failed, or back to the one before. @param {number} from @param {boolean} back */
+  error(from, back) {
+    const tree = this.skeleton;
+    const errors = tree?.errors ?? [];
+    if (!tree || !errors.length) {
+      say("No step failed");
+      return;
+    }
+    const next = back ? errors.filter((row) => row < from).at(-1) : errors.find((row) => row > from);
+    const target = next ?? (back ? errors.at(-1) : errors[0]) ?? 0;
+    this.choose(tree.id(target), { scroll: true });
+    say(`Error ${errors.indexOf(target) + 1} of ${errors.length}`);
+  }
+}
+
+/* The width of the tree's side, which the reader may drag. */
+
+const grip = document.getElementById("grip");
+const panes = grip?.parentElement;
+
+/** @param {number} share per cent of the page for the tree */
+function split(share) {
+  const held = Math.min(80, Math.max(25, share));
+  panes?.style.setProperty("--split", `${held}%`);
+  grip?.setAttribute("aria-valuenow", String(Math.round(held)));
+  remember("split", String(held));
+}
+
+if (grip && panes) {
+  const kept = Number(recall("split"));
+  if (kept) split(kept);
+  grip.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    grip.setPointerCapture(event.pointerId);
+  });
+  grip.addEventListener("pointermove", (event) => {
+    if (grip.hasPointerCapture(event.pointerId)) split((event.clientX / panes.clientWidth) * 100);
+  });
+  grip.addEventListener("keydown", (event) => {
+    const step = event.key === "ArrowLeft" ? -2 : event.key === "ArrowRight" ? 2 : 0;
+    if (step) split(Number(grip.getAttribute("aria-valuenow") ?? 56) + step);
+  });
+}
+
+new Tree().start();
