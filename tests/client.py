@@ -42,7 +42,8 @@ class Client(httpx.Client):
     """An HTTP client of one service; `project` is where its spans go, a project that no other test has."""
 
     def __init__(self, url: str, *, project: str | None = None, **headers: str) -> None:
-        super().__init__(base_url=url, timeout=30, headers=headers, trust_env=False)
+        # No certificates: loading them takes longer than most tests.
+        super().__init__(base_url=url, timeout=30, headers=headers, trust_env=False, verify=False)
         self.project = project or f"test-{uuid4().hex[:8]}"
 
     def ingest(self, body: Body, *, json: bool = True, path: str = "/v1/traces", **headers: str) -> httpx.Response:
@@ -147,6 +148,10 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield running
     finally:
         run(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+on_one_database = pytest.mark.parametrize("service", ["sqlite"], indirect=True, scope="session")
+"""For tests of `client` that a second kind of database could not change."""
 
 
 @pytest.fixture

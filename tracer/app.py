@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from threading import Thread
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
@@ -26,6 +27,7 @@ from tracer.pages import live as live_page
 from tracer.pages import sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
+from tracer.prices import PriceBook
 from tracer.settings import Settings
 from tracer.store.engine import Store
 
@@ -55,7 +57,8 @@ async def authorize(request: Request) -> None:
 def create_app(settings: Settings, store: Store) -> FastAPI:
     """Make the ASGI application over an opened, migrated store."""
     hub = Hub(store)
-    writer = Writer(store, on_commit=hub.committed)
+    prices = PriceBook(settings.data / "prices.toml")
+    writer = Writer(store, prices=prices, on_commit=hub.committed)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -63,6 +66,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens = settings.read_threads
         hub.start()
         writer.start()
+        # Half a second of reading, which no request should wait for.
+        Thread(target=prices.load, name="prices", daemon=True).start()
         try:
             yield
         finally:
@@ -85,8 +90,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.store = store
     app.state.live = hub
     app.state.writer = writer
+    app.state.prices = prices
     app.state.open_server = not settings.beyond_loopback
-    app.state.ingest = otlp.Ingest(settings, writer, threads, otlp.Budget(settings.ingest_memory))
+    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, otlp.Budget(settings.ingest_memory))
     app.state.readiness = health.Readiness(store)
 
     for router in (
@@ -161,4 +167,5 @@ async def _unforeseen(request: Request, problem: Exception) -> Response:
     named.status, named.code = 500, "internal"
     answer = answer_refusal(request, named)
     mark(answer.headers, request_id)  # this answer is made outside the guard
+    answer.headers["connection"] = "close"  # the server closes it: a client must not send its next request there
     return answer

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tracer.errors import Forbidden, TracerError, WrongHost
+from tracer.errors import Forbidden, TooLarge, TracerError, WrongHost
 from tracer.settings import Settings
+from tracer.units import format_bytes
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -29,6 +30,9 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
+FORM_LIMIT = 1 << 20
+"""Bytes of a body that is not OTLP, whose routes have a limit of their own."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -64,6 +68,8 @@ class Guard:
             self._check_host(headers)
             if scope["method"] not in SAFE_METHODS:
                 self._check_origin(headers)
+                if not scope["path"].removeprefix(self._base_path).startswith("/v1/"):
+                    receive = _limited(receive, headers)
         except TracerError as problem:
             await self._refuse(Request(scope), problem)(scope, receive, marked)
             return
@@ -100,6 +106,25 @@ class Guard:
                 found = ""
             if not found or found != headers.get("host", "").lower():
                 raise Forbidden("Another web page made this request; nothing was done.")
+
+
+def _limited(receive: Receive, headers: Headers) -> Receive:
+    """The same `receive`, which raises TooLarge once a body is over the limit; raises it now when that is known."""
+    problem = TooLarge(f"The body is over {format_bytes(FORM_LIMIT)}.")
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > FORM_LIMIT:
+        raise problem
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > FORM_LIMIT:
+            raise problem
+        return message
+
+    return counted
 
 
 def mark(headers: MutableHeaders, request_id: str) -> None:

@@ -83,6 +83,8 @@ def run_server(settings: Settings) -> None:
         store = Store(url, read_connections=settings.read_threads, durability=settings.durability)
         if settings.durability != "full":
             logger.warning("durability is %s: a power cut may lose acknowledged spans", settings.durability)
+        if store.read_only:
+            logger.warning("%s cannot be written: traces can be read, new spans are refused", store.description)
         token = ensure_admin_token(store) if settings.beyond_loopback else None
         app = create_app(settings, store)
         _announce(settings, listening, store, token)

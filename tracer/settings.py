@@ -31,6 +31,14 @@ def default_data_folder() -> Path:
     return Path(platformdirs.user_data_dir("stepscope", appauthor=False))
 
 
+def _at_home(path: Path) -> Path:
+    """The path with `~` replaced; one that names a user who does not exist stays as it is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def _words(value: object) -> object:
     """Let a variable or a flag give a list as words with commas between them."""
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -98,7 +106,9 @@ class Settings(BaseSettings):
     @field_validator("data")
     @classmethod
     def _data(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        if "\0" in str(value):
+            raise ValueError("must be a path")
+        return _at_home(value).absolute()
 
     @field_validator("db")
     @classmethod
@@ -167,7 +177,7 @@ def load_settings(flags: Mapping[str, Any], *, config: str | None = None) -> Set
             given[name] = (value, f"--{name.replace('_', '-')}")
     config = config or os.environ.get("STEPSCOPE_CONFIG") or None
     folder = Path(given["data"][0]) if "data" in given else default_data_folder()
-    file = Path(config) if config else folder.expanduser() / "stepscope.toml"
+    file = Path(config) if config else _at_home(folder) / "stepscope.toml"
     for name, value in _read_toml(file, required=config is not None).items():
         given.setdefault(name, (value, f"{name!r} in {file}"))
     try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.browser.service import Sent, Service, Trace
+from tests.client import wait_until
 
 MARK = "window.stillHere = true"
 """Set in a page, and gone when the page is loaded anew."""
@@ -61,7 +62,7 @@ def test_new_rows_wait_behind_a_note_for_a_reader_who_has_scrolled(page: Page, s
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     page.mouse.move(600, 400)
     page.mouse.wheel(0, 400)
-    page.wait_for_function("scrollY > 300")
+    wait_until(lambda: page.evaluate("scrollY") > 300, "the page has scrolled")
     before, place = rows(page), page.evaluate("scrollY")
 
     service.send(Trace(), Sent("late"), project=project)
@@ -104,11 +105,11 @@ def test_older_traces_are_one_link_away(page: Page, service: Service, project: s
     assert rows(page)[0] == "trace 59"
     assert len(rows(page)) == 50
 
-    page.get_by_role("link", name="Older").click()
+    page.get_by_role("link", name="Older", exact=True).click()
 
     expect(page.locator("#traces th a").first).to_have_text("trace 9")
     assert len(rows(page)) == 10
-    page.get_by_role("link", name="Newest").click()
+    page.get_by_role("link", name="Newest", exact=True).click()
     expect(page.locator("#traces th a").first).to_have_text("trace 59")
 
 
@@ -167,4 +168,5 @@ def test_copying_a_snippet_puts_it_on_the_clipboard(page: Page, new_service: Cal
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(service.url)
     page.locator("[data-copy-from='#snippet-python-1']").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text === 'pip install stepscope')")
+    read = "navigator.clipboard.readText()"
+    wait_until(lambda: page.evaluate(read) == "pip install stepscope", "the snippet is on the clipboard")

@@ -109,6 +109,40 @@ def test_the_page_finds_the_stream_again_after_the_server_was_away(
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
 
+def test_everything_works_below_a_base_path(page: Page, new_service: Callable[..., Service]) -> None:
+    service = new_service("--base-path", "/tools/scope")
+    assert service.url.endswith("/tools/scope")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{service.url}/")
+    expect(page.locator("#snippet-python-2")).to_contain_text(service.url)
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    trace, root = Trace(), Sent("answer", took=None)
+    service.send(trace, root)
+    page.get_by_role("link", name="answer").click()
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    service.send(trace, Sent("draft", root))
+
+    page.get_by_role("treeitem", name="draft").click()
+    expect(page.locator("#step h2")).to_contain_text("draft")
+    assert not [address for address in asked if not address.startswith(service.url)]
+
+
+def test_a_tab_that_opens_hidden_takes_no_connection_until_it_is_looked_at(page: Page, service: Service) -> None:
+    service.send(Trace(), Sent("answer"), project="hidden")
+    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => !window.looked, configurable: true})")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{service.url}/p/hidden/traces", wait_until="load")
+    page.evaluate("new Promise(done => setTimeout(done))")
+    assert not [address for address in asked if address.endswith("/live")]
+
+    page.evaluate("window.looked = true; document.dispatchEvent(new Event('visibilitychange'))")
+
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
 def test_beyond_loopback_a_page_is_read_only_after_signing_in(
     page: Page, new_service: Callable[..., Service], watched: Watched
 ) -> None:

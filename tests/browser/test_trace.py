@@ -8,6 +8,7 @@ import time
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
 from tests.counts import counted
 
@@ -273,6 +274,49 @@ def test_a_conversation_reads_as_chat_with_each_result_in_its_call(page: Page, s
     expect(asked).to_be_hidden()
     page.reload()
     expect(page.locator("[data-part=input] .v-raw")).to_be_visible()
+
+
+def test_a_step_that_cannot_be_fetched_says_so_and_can_be_asked_for_again(
+    page: Page, service: Service, project: str, watched: Watched
+) -> None:
+    watched.allowed = ("ERR_FAILED", "Failed to fetch", "503")
+    trace, spans = shop(service, project)
+    open_trace(page, service, project, trace)
+    refused = f"**/steps/{spans[1].id}"
+    page.route(refused, lambda route: route.abort())
+    page.get_by_role("treeitem", name="search").click()
+    expect(page.locator("#step")).to_contain_text("This step could not be fetched.")
+    page.unroute(refused)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#step h2")).to_contain_text("search")
+
+    refused = f"**/steps/{spans[2].id}"
+    problem = "<div class='problem'>The database is away.</div>"
+    headers = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML"}
+    page.route(refused, lambda route: route.fulfill(status=503, headers=headers, body=problem))
+    page.get_by_role("treeitem", name="embed").click()
+    expect(page.get_by_role("alert")).to_contain_text("The database is away.")
+    page.unroute(refused)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#step h2")).to_contain_text("embed")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_the_share_of_a_step_is_that_of_the_whole_trace_once_it_has_ended(
+    page: Page, service: Service, project: str
+) -> None:
+    trace, root = Trace(start=time.time_ns() - 10 * SECOND), Sent("answer", took=None)
+    child = Sent("draft", root, at=0, took=1_000)
+    service.send(trace, root, child, project=project)
+    open_trace(page, service, project, trace)
+    page.get_by_role("treeitem", name="draft").click()
+    expect(page.locator("#step h2")).to_contain_text("draft")
+    expect(page.locator("#step .line")).not_to_contain_text("of the trace")
+
+    root.took = 10_000
+    service.send(trace, root, project=project)
+
+    expect(page.locator("#step .line")).to_contain_text("10 % of the trace")
 
 
 def test_without_script_the_trace_reads_and_its_steps_open(page: Page, service: Service, project: str) -> None:

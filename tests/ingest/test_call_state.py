@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.ingest.call_state import CallState, CallStates
-from tracer.ingest.calls import CALL_KINDS, Call, count_calls
-from tracer.otlp.dialects.reading import Kind, Usage
+from tracer.ingest.calls import Call, count_calls
+from tracer.otlp.dialects.reading import CALL_KINDS, Kind, Usage
 
 KINDS = (Kind.chain, Kind.llm, Kind.llm, Kind.embedding, Kind.tool, Kind.agent)
 
@@ -32,7 +32,8 @@ def arrivals(draw: st.DrawFn) -> list[list[tuple[int, int | None, Kind, bool, Ca
             draw(st.booleans()),
             draw(st.sampled_from([None, None, "r1", "r2"])),
             draw(st.sampled_from([None, Usage(10, 5), Usage(7, None), Usage(total=3)])),
-            draw(st.sampled_from([None, 40])),
+            cost := draw(st.sampled_from([None, 40])),
+            None if cost is None else draw(st.sampled_from(["computed", "sent"])),
         )
         finished = (number, parent, kind, False, call if kind in CALL_KINDS else None)
         if draw(st.booleans()):

@@ -15,6 +15,7 @@ from tests.ingest.reference import Expected, Sent, expected
 from tracer.ingest.apply import Applier
 from tracer.ingest.prepare import PreparedSpan, prepare
 from tracer.otlp.records import Attributes, Scope, SpanRecord
+from tracer.prices import PriceBook
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.steps import steps, tree
 from tracer.queries.traces import trace_by_id
@@ -24,6 +25,7 @@ from tracer.store.migrate import migrate
 
 SECOND = 10**9
 TABLES = ("partial_output", "span", "pack", "change", "log_record", "project_counter", "trace", "project")
+PRICES = PriceBook()
 KINDS = ("chain", "llm", "embedding", "tool", "agent")
 
 
@@ -71,7 +73,7 @@ def prepared(fact: Sent) -> PreparedSpan:
         {},
         Scope(),
     )
-    return prepare([record], asked_project="p")[0]
+    return prepare([record], asked_project="p", prices=PRICES)[0]
 
 
 @st.composite
@@ -104,7 +106,7 @@ def span_facts(draw: st.DrawFn) -> list[Sent]:
                     base,
                     end=base.start + draw(st.integers(0, 5)) * SECOND or None,
                     error=draw(st.booleans()),
-                    model=draw(st.sampled_from([None, "gpt-5", "claude"])),
+                    model=draw(st.sampled_from([None, "made-up-1", "made-up-2"])),
                 )
                 if kind in ("llm", "embedding"):
                     finished = replace(
@@ -159,7 +161,7 @@ def test_r04_r07_any_order_repetition_and_batching_gives_the_state_of_one_delive
     cuts = sorted(data.draw(st.lists(st.integers(0, len(order)), max_size=4)))
     batches = [order[start:end] for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     with databases.empty() as store:
-        applier = Applier(shard=1)
+        applier = Applier(shard=1, prices=PRICES)
         for batch in batches:
             if data.draw(st.booleans()):
                 applier.forget()

@@ -41,6 +41,8 @@ class Readiness:
                 pending = revisions(connection).pending
         except TracerError as problem:
             return problem.message
+        if self._store.read_only:
+            return "The database cannot be written: traces can be read, new spans are refused."
         return f"The database lacks the migrations {', '.join(pending)}." if pending else None
 
 

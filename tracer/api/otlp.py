@@ -23,6 +23,7 @@ from tracer.ingest.writer import Writer
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
 from tracer.otlp.text import clean
+from tracer.prices import PriceBook
 from tracer.settings import Settings
 
 router = APIRouter(tags=["OTLP"])
@@ -61,6 +62,7 @@ class Ingest:
     """What the OTLP routes share: settings, the writer, threads to decode on, the budget."""
 
     settings: Settings
+    prices: PriceBook
     writer: Writer
     threads: ThreadPoolExecutor
     budget: Budget
@@ -79,7 +81,7 @@ async def receive_traces(request: Request) -> Response:
 
     def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
         decoded = decode_traces(body, json=json)
-        spans = prepare(decoded.spans, asked_project=project)
+        spans = prepare(decoded.spans, asked_project=project, prices=ingest.prices)
         return _Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
     rejected = await _receive(request, ingest, accept)

@@ -87,6 +87,7 @@ class TraceSummary(Answer):
     llm_call_count: int
     tokens: Tokens | None
     cost_usd: float | None
+    cost_source: Literal["computed", "sent", "mixed"] | None
     models: list[str]
     session_id: str | None
     user_id: str | None
@@ -156,6 +157,7 @@ class Span(Answer):
     tokens: Tokens | None
     cost_usd: float | None
     cost: Cost | None
+    cost_source: Literal["computed", "sent"] | None
     time_to_first_token_ms: float | None
     service: str | None
     dialect: str

@@ -21,6 +21,12 @@ def _money(cost: int | None) -> float | None:
     return None if cost is None else usd(cost)
 
 
+def _parts(row: SpanRow) -> dict[str, float | None] | None:
+    if row.input_cost is None and row.output_cost is None:
+        return None
+    return {"input_usd": _money(row.input_cost), "output_usd": _money(row.output_cost)}
+
+
 def tokens(usage: Usage | None) -> dict[str, int | None] | None:
     """Token counts: input, output and total always; the classes only where the client told them."""
     if usage is None:
@@ -66,6 +72,7 @@ def trace(row: TraceRow) -> dict[str, Any]:
         "llm_call_count": row.llm_call_count,
         "tokens": tokens(row.tokens),
         "cost_usd": _money(row.cost),
+        "cost_source": row.cost_source,
         "models": list(row.models),
         "session_id": row.session_id,
         "user_id": row.user_id,
@@ -98,7 +105,8 @@ def span(row: SpanRow) -> dict[str, Any]:
         "provider": row.provider,
         "tokens": tokens(row.usage),
         "cost_usd": _money(row.cost),
-        "cost": None,
+        "cost": _parts(row),
+        "cost_source": row.cost_source,
         "time_to_first_token_ms": _length(row.time_to_first_token),
         "service": row.service,
         "dialect": row.dialect,

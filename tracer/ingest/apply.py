@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 
 from tracer.ingest import relate
 from tracer.ingest.call_state import CallState, CallStates
-from tracer.ingest.calls import CALL_KINDS
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
 from tracer.ingest.logs import attach, logs_of_traces, reread, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
+from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
+from tracer.prices import PriceBook
 from tracer.store.bodies import Packer, Place, known_pieces
 from tracer.store.models import PACKS_PER_TRACE, Status
 from tracer.store.projects import ProjectIds
@@ -73,7 +74,8 @@ class _Touched:
 class Applier:
     """Applies prepared batches. One an engine's writer: it remembers projects and pieces between commits."""
 
-    def __init__(self, *, shard: int) -> None:
+    def __init__(self, *, shard: int, prices: PriceBook) -> None:
+        self._prices = prices
         self.projects = ProjectIds()
         self._shard = shard
         self._known: OrderedDict[int, tuple[int, dict[bytes, Place]]] = OrderedDict()
@@ -189,7 +191,7 @@ class Applier:
             for span in (*trace.inserted, *trace.finished):
                 found = logs.get((*trace.key, span.record.span_id))
                 if found:
-                    attach(span, found)
+                    attach(span, found, self._prices)
             if trace.new:
                 continue
             coming = {span.record.span_id for span in (*trace.inserted, *trace.finished)}
@@ -200,7 +202,7 @@ class Applier:
             ]
             for row in relate.span_rows(sql, late):
                 found = logs[(*trace.key, row.span_id)]
-                trace.reread.append((reread(trace.key[1], trace.pk, row, found, _loader(sql)), row))
+                trace.reread.append((reread(trace.key[1], trace.pk, row, found, _loader(sql), self._prices), row))
                 trace.rebuild = True
 
     def _write_new_traces(self, sql: Sql, touched: list[_Touched], now: int) -> None:
@@ -365,7 +367,7 @@ class Applier:
     def _previews(self, sql: Sql, trace: _Touched, row: Any) -> tuple[str | None, str | None]:
         """The previews of a stored span that has become the main root."""
         logs = logs_of_traces(sql, [trace.key[1]]).get((*trace.key, row.span_id), [])
-        return reread(trace.key[1], trace.pk, row, logs, _loader(sql)).previews()
+        return reread(trace.key[1], trace.pk, row, logs, _loader(sql), self._prices).previews()
 
     def _count(self, sql: Sql, touched: Iterable[_Touched], now: int) -> None:
         """Add to this process's shard of each project's counters."""

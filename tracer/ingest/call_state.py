@@ -42,6 +42,7 @@ class CallState:
     """How many groups told of each kind of token: a sum that nobody told of is None, not 0."""
     _cost: int = 0
     _priced: int = 0
+    _sources: Counter[str] = field(default_factory=Counter)
     _reasons: Counter[str] = field(default_factory=Counter)
     _partial: int = 0
 
@@ -126,6 +127,8 @@ class CallState:
         if sums.cost is not None:
             self._cost += sign * sums.cost
             self._priced += sign
+        for source in sums.cost_sources:
+            self._sources[source] += sign
         for reason in sums.reasons:
             self._reasons[reason] += sign
         self._partial += sign * sums.partial_count
@@ -136,6 +139,7 @@ class CallState:
             self._llm_calls,
             {name: self._tokens[name] for name in TOKEN_FIELDS if self._told[name]},
             self._cost if self._priced else None,
+            tuple(sorted(source for source, count in self._sources.items() if count)),
             tuple(sorted(reason for reason, count in self._reasons.items() if count)),
             self._partial,
         )

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from tracer.otlp.dialects.reading import Kind, Usage
 
-CALL_KINDS = frozenset({Kind.llm, Kind.embedding})
 BOUNDARY_KINDS = frozenset({Kind.agent, Kind.tool})
 """A run of these inside a call makes calls of its own."""
 
 TOKEN_FIELDS = ("input", "output", "total", "cached_input", "cache_write", "reasoning", "audio")
 NO_USAGE, NO_PRICE = "no usage", "no price"
+COMPUTED = "computed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Call:
     response_id: str | None
     usage: Usage | None
     cost: int | None
+    cost_source: str | None = None
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class CallTotals:
     llm_call_count: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     cost: int | None = None
+    cost_sources: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     partial_count: int = 0
 
@@ -75,6 +77,7 @@ def count_calls(calls: Iterable[Call], edges: Mapping[bytes, tuple[bytes | None,
 
     totals = CallTotals()
     missing: set[str] = set()
+    sources: set[str] = set()
     seen_responses: set[str] = set()
     for call in ordered:
         if call.kind == Kind.llm and call.span_id not in has_call_below:
@@ -95,10 +98,11 @@ def count_calls(calls: Iterable[Call], edges: Mapping[bytes, tuple[bytes | None,
             totals.tokens[name] = totals.tokens.get(name, 0) + value
         if call.cost is not None:
             totals.cost = (totals.cost or 0) + call.cost
+            sources.add(call.cost_source or COMPUTED)
         else:
             missing.add(NO_PRICE)
             totals.partial_count += 1
-    totals.reasons = tuple(sorted(missing))
+    totals.reasons, totals.cost_sources = tuple(sorted(missing)), tuple(sorted(sources))
     return totals
 
 
@@ -113,6 +117,8 @@ def count_one(call: Call) -> CallTotals:
     totals.cost = call.cost
     if call.cost is None:
         totals.reasons, totals.partial_count = (NO_PRICE,), 1
+    else:
+        totals.cost_sources = (call.cost_source or COMPUTED,)
     return totals
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tracer.ingest.prepare import PreparedSpan, prepare
+from tracer.ingest.prepare import PreparedSpan, prepare, price_of
 from tracer.otlp.dialects import read_facts
 from tracer.otlp.records import LogRecord
+from tracer.prices import PriceBook
 from tracer.store.logs import decode_log, encode_log
 from tracer.store.spans import body_reader, place_of, record_of
 from tracer.store.sql import Sql
@@ -42,15 +43,19 @@ def logs_of_traces(sql: Sql, trace_ids: Iterable[bytes]) -> dict[SpanKey, list[L
     return out
 
 
-def attach(span: PreparedSpan, logs: list[LogRecord]) -> None:
-    """Read a span's facts again, with its log records."""
+def attach(span: PreparedSpan, logs: list[LogRecord], prices: PriceBook) -> None:
+    """Read a span's facts and price again, with its log records."""
     span.logs = logs
     span.facts = read_facts(span.record, logs)
+    if not span.running:
+        span.price = price_of(span.record, span.facts, prices)
 
 
-def reread(trace_id: bytes, pk: int, row: Any, logs: list[LogRecord], load: Callable[[int], bytes]) -> PreparedSpan:
+def reread(
+    trace_id: bytes, pk: int, row: Any, logs: list[LogRecord], load: Callable[[int], bytes], prices: PriceBook
+) -> PreparedSpan:
     """A stored span prepared again, with its log records."""
     record = record_of(trace_id, row, body_reader(pk, load).read(place_of(row)))
-    span = prepare([record], asked_project="stored")[0]
-    attach(span, logs)
+    span = prepare([record], asked_project="stored", prices=prices)[0]
+    attach(span, logs, prices)
     return span

@@ -7,16 +7,31 @@ from dataclasses import dataclass, field
 
 from tracer.otlp.assemble import is_running
 from tracer.otlp.dialects import preview, read_facts
-from tracer.otlp.dialects.reading import Facts
+from tracer.otlp.dialects.reading import CALL_KINDS, Facts
 from tracer.otlp.records import STATUS_ERROR, LogRecord, SpanRecord
+from tracer.prices import PriceBook
 from tracer.store.bodies import BodyEncoder, EncodedBody
 from tracer.store.models import Status
+from tracer.units import NanoUsd, UnixNanos
 
 PARTIAL_OUTPUT_LIMIT = 65_536
 """Characters of a growing output that are kept: its end."""
 
 DEFAULT_PROJECT = "default"
 NAME_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model call cost, and who says so: `computed` from prices or `sent` by the client; None for unknown."""
+
+    total: NanoUsd | None = None
+    input: NanoUsd | None = None
+    output: NanoUsd | None = None
+    source: str | None = None
+
+
+NO_PRICE = Price()
 
 
 @dataclass(slots=True)
@@ -26,6 +41,7 @@ class PreparedSpan:
     project: str
     record: SpanRecord
     facts: Facts
+    price: Price
     body: EncodedBody
     status: Status
     seq: int | None
@@ -75,14 +91,28 @@ def project_name(text: str) -> str:
     return text if len(text) <= NAME_LIMIT else text[: NAME_LIMIT - 1] + "…"
 
 
-def prepare(records: list[SpanRecord], *, asked_project: str | None) -> list[PreparedSpan]:
-    """Read each record's facts and encode its body; `asked_project` is the header's, None when it was not sent."""
+def prepare(records: list[SpanRecord], *, asked_project: str | None, prices: PriceBook) -> list[PreparedSpan]:
+    """Read each record's facts and price, and encode its body.
+
+    `asked_project` is the header's, None when it was not sent.
+    """
     encoder = BodyEncoder()
     asked = project_name(asked_project) if asked_project and asked_project.strip() else None
-    return [_prepare(record, encoder, asked) for record in records]
+    return [_prepare(record, encoder, asked, prices) for record in records]
 
 
-def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None) -> PreparedSpan:
+def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
+    """A model call's cost: what the client sent, unless the user's own prices name the model, else computed."""
+    if facts.kind not in CALL_KINDS:
+        return NO_PRICE
+    at = UnixNanos(record.start_time)
+    if facts.sent_cost is not None and not prices.names_own(facts.model, facts.provider, at):
+        return Price(facts.sent_cost, source="sent")
+    cost = prices.cost_of(facts.model, facts.provider, facts.usage, at)
+    return NO_PRICE if cost is None else Price(cost.total, cost.input, cost.output, "computed")
+
+
+def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None, prices: PriceBook) -> PreparedSpan:
     facts = read_facts(record)
     running = is_running(record)
     seq: int | None = None
@@ -101,6 +131,7 @@ def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None) -> Pre
         project_of(record, asked),
         record,
         facts,
+        NO_PRICE if running else price_of(record, facts, prices),
         encoder.encode(record, running=running),
         Status.running if running else _status(record.status_code),
         seq,

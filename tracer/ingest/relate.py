@@ -41,6 +41,7 @@ CALL_COLUMNS = (
     "llm_call_count",
     *(f"{name}_tokens" for name in TOKEN_FIELDS),
     "cost",
+    "cost_source",
     "partial_reasons",
     "partial_count",
 )
@@ -73,7 +74,8 @@ def call_of(span: PreparedSpan) -> Call:
         span.status is Status.error,
         facts.response_id,
         facts.usage,
-        facts.sent_cost,
+        held(span.price.total),
+        span.price.source,
     )
 
 
@@ -83,7 +85,7 @@ def stored_calls(sql: Sql, pk: int) -> tuple[list[tuple[bytes, Edge]], list[Call
     edges = [(row.span_id, (row.parent_id, row.kind)) for row in rows]
     rows = sql.rows(
         "SELECT span_id, parent_id, kind, start_time, status, response_id, input_tokens, output_tokens, total_tokens, "
-        "cached_input_tokens, cache_write_tokens, reasoning_tokens, audio_tokens, cost "
+        "cached_input_tokens, cache_write_tokens, reasoning_tokens, audio_tokens, cost, cost_source "
         f"FROM span WHERE trace_pk = ? AND kind IN (3, 6) AND status <> {int(Status.running)}",
         [pk],
     )
@@ -97,6 +99,7 @@ def stored_calls(sql: Sql, pk: int) -> tuple[list[tuple[bytes, Edge]], list[Call
             row.response_id,
             usage_of_row(row),
             row.cost,
+            row.cost_source,
         )
         for row in rows
     ]
@@ -108,6 +111,8 @@ def call_columns(totals: CallTotals) -> dict[str, Any]:
     columns: dict[str, Any] = {f"{name}_tokens": held(totals.tokens.get(name)) for name in TOKEN_FIELDS}
     columns["llm_call_count"] = totals.llm_call_count
     columns["cost"] = held(totals.cost)
+    sources = totals.cost_sources
+    columns["cost_source"] = "mixed" if len(sources) > 1 else sources[0] if sources else None
     columns["partial_reasons"] = json.dumps(totals.reasons) if totals.reasons else None
     columns["partial_count"] = totals.partial_count
     return columns

@@ -15,6 +15,7 @@ from tracer.errors import TracerError, Unavailable
 from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.prepare import PreparedSpan
 from tracer.otlp.records import LogRecord
+from tracer.prices import PriceBook
 from tracer.store.engine import Store
 from tracer.units import MINUTE
 
@@ -45,10 +46,10 @@ class Writer:
     `on_commit` is called on the writer's thread with what changed.
     """
 
-    def __init__(self, store: Store, *, on_commit: Callable[[Changes], None]) -> None:
+    def __init__(self, store: Store, *, prices: PriceBook, on_commit: Callable[[Changes], None]) -> None:
         self._store = store
         self._on_commit = on_commit
-        self._applier = Applier(shard=os.getpid() % SHARDS)
+        self._applier = Applier(shard=os.getpid() % SHARDS, prices=prices)
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False

@@ -33,13 +33,12 @@ def how_to(address: str, project: str, *, key_needed: bool) -> list[HowTo]:
         HowTo(
             "openai",
             "OpenAI-compatible models, from Python",
-            "OpenTelemetry records every call of the openai package and sends it here; "
-            "no line of your program changes, whatever address it calls.",
+            "OpenInference records every call of the openai package, whatever address it goes to; "
+            "no line of your program changes.",
             (
                 "pip install opentelemetry-distro opentelemetry-exporter-otlp-proto-http "
-                "opentelemetry-instrumentation-openai-v2",
-                _variables(address, project, key_needed) + "export OTEL_LOGS_EXPORTER=otlp OTEL_METRICS_EXPORTER=none\n"
-                "export OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true\n"
+                "openinference-instrumentation-openai",
+                _variables(address, project, key_needed) + "export OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none\n"
                 "opentelemetry-instrument python app.py",
             ),
         ),

@@ -198,7 +198,7 @@ def _step_view(
         step=found,
         whole=whole,
         took=took,
-        share=_share(row, lane),
+        share="" if trace.status == "running" else _share(row, lane),
         failures=content.failures(found),
         prompt=content.prompt(found),
         input=content.input_side(found, whole=whole),

@@ -53,7 +53,11 @@ class TraceListPage:
     @property
     def elsewhere(self) -> list[ProjectRow]:
         """Other projects that have traces."""
-        return [other for other in self.projects if other.trace_count and other != self.project]
+        return [
+            other
+            for other in self.projects
+            if other.trace_count and (self.project is None or other.id != self.project.id)
+        ]
 
 
 @router.get("/")

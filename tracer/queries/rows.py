@@ -52,6 +52,8 @@ class TraceRow:
     running_count: int
     tokens: Usage | None
     cost: NanoUsd | None
+    cost_source: str | None
+    """`computed` from prices, `sent` by the client, or `mixed`."""
     partial: Partial | None
     models: tuple[str, ...]
     session_id: str | None
@@ -94,6 +96,9 @@ class SpanRow:
     provider: str | None
     usage: Usage | None
     cost: NanoUsd | None
+    input_cost: NanoUsd | None
+    output_cost: NanoUsd | None
+    cost_source: str | None
     time_to_first_token: Nanos | None
     service: str | None
     dialect: str

@@ -137,6 +137,7 @@ def trace_row(row: Row[Any], *, abandoned_after: int) -> TraceRow:
         running_count=row.running_count,
         tokens=usage_of_row(row),
         cost=row.cost,
+        cost_source=row.cost_source,
         partial=Partial(reasons, row.partial_count) if reasons else None,
         models=tuple(json.loads(row.models)),
         session_id=row.session_id,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -35,6 +36,8 @@ class Store:
         self.url = url
         self.sqlite = url.get_backend_name() == "sqlite"
         self.durability = durability
+        self.read_only = read_only(url)
+        """True when new spans have to be refused, because the file or its folder may not be written."""
         if self.sqlite:
             _check_sqlite()
             self._reader = _sqlite_engine(url, durability, pool_size=read_connections, query_only=True)
@@ -102,6 +105,10 @@ def away(problem: DBAPIError) -> bool:
             word in words
             for word in ("locked", "busy", "full", "readonly", "read-only", "disk I/O", "unable to open", "interrupted")
         )
+    if isinstance(original, sqlite3.DatabaseError) and (
+        "malformed" in str(original) or "not a database" in str(original)
+    ):
+        return True
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         return True
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientResources):
@@ -119,6 +126,27 @@ def reason(problem: DBAPIError) -> str:
     return "it cannot be reached"
 
 
+def read_only(url: URL) -> bool:
+    """True for a SQLite file that is there and may not be written by this process, or whose folder may not."""
+    file = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not file.exists():
+        return False
+    return not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def as_it_is(url: URL) -> URL:
+    """The URL under which SQLite opens a file that it cannot write, nor any file beside it.
+
+    A write-ahead log that was left behind is read too, as long as its index is there; without one the file is whole.
+    """
+    file = Path(url.database or "")
+    log = Path(f"{file}-wal")
+    query = {"uri": "true", "mode": "ro"}
+    if not log.exists() or not log.stat().st_size:
+        query["immutable"] = "1"
+    return URL.create("sqlite", database=f"file:{quote(str(file))}", query=query)
+
+
 def _check_sqlite() -> None:
     if sqlite3.sqlite_version_info < SQLITE_FLOOR:
         floor = ".".join(map(str, SQLITE_FLOOR))
@@ -127,7 +155,7 @@ def _check_sqlite() -> None:
 
 def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: bool) -> Engine:
     engine = create_engine(
-        url,
+        as_it_is(url) if read_only(url) else url,
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=0,
@@ -187,8 +215,6 @@ def prepare_sqlite_file(url: URL) -> None:
                 connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     except DBAPIError as problem:
-        if isinstance(problem.orig, sqlite3.OperationalError) and "readonly" in str(problem.orig) and not fresh:
-            return
         raise DatabaseAway(f"The database file {file} cannot be used: {reason(problem)}.") from None
     finally:
         engine.dispose()

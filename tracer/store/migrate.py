@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from tracer.errors import DatabaseAway, DatabaseTooNew
 from tracer.resources import resource_dir
-from tracer.store.engine import prepare_sqlite_file, reason
+from tracer.store.engine import as_it_is, prepare_sqlite_file, read_only, reason
 
 LOCK = 4747_0001
 """The advisory lock that the migrating process holds on Postgres."""
@@ -84,13 +84,31 @@ def _migrating(url: URL) -> Iterator[Connection]:
 def migrate(url: URL) -> Revisions:
     """Bring the schema to this code's version in one transaction and return what was done.
 
-    Raises DatabaseTooNew when the database is newer than the code, DatabaseAway when it cannot be used.
+    A SQLite file that cannot be written is taken as it is. Raises DatabaseTooNew when the database is newer than the
+    code, DatabaseAway when it cannot be used, also when it cannot be written and is not of this version.
     """
+    if read_only(url):
+        return _read_revisions(url)
     with _migrating(url) as connection:
         revisions = _revisions(connection)
         if revisions.pending:
             command.upgrade(_config(connection), "head")
         return revisions
+
+
+def _read_revisions(url: URL) -> Revisions:
+    """The revisions of a file that cannot be written."""
+    engine = create_engine(as_it_is(url), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            found = _revisions(connection)
+    except DBAPIError as problem:
+        raise DatabaseAway(f"The database file {url.database} cannot be used: {reason(problem)}.") from problem
+    finally:
+        engine.dispose()
+    if found.pending:
+        raise DatabaseAway(f"The database file {url.database} has to be brought up to date and cannot be written.")
+    return found
 
 
 def revisions(connection: Connection) -> Revisions:

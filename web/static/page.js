@@ -43,6 +43,12 @@ if (live) {
   });
 }
 
+// An answer that came takes the note about one that failed away.
+document.addEventListener("htmx:after:swap", (event) => {
+  const status = event instanceof CustomEvent ? event.detail?.ctx?.response?.status : 0;
+  if (status >= 200 && status < 400) byId("problem").replaceChildren();
+});
+
 /* Colours: as the system has them, light, dark. */
 
 const theme = byId("theme");

@@ -133,7 +133,8 @@ export class Skeleton {
   /** @param {number} row */
   mark(row) {
     const { status, duration, tokens, cost, first_token: first } = this.columns;
-    return [status[row], duration[row], tokens[row], cost[row], first[row]].join();
+    const whole = this.running.length ? -1 : this.finished;
+    return [status[row], duration[row], tokens[row], cost[row], first[row], whole].join();
   }
 
   /** The rows to be seen, from the top, when these are folded. @param {Set<string>} folded */

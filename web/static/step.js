@@ -26,6 +26,7 @@ export class StepPane {
       const view = near(event, "[data-view]");
       const link = near(event, "nav.steps a");
       if (view) this.#keepView(view);
+      else if (near(event, "[data-again]")) this.#fetch("innerHTML");
       else if (near(event, "[data-whole]")) this.#fetch("innerHTML", "?whole=true");
       else if (link instanceof HTMLAnchorElement && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
         const id = new URL(link.href).searchParams.get("span");
@@ -36,6 +37,8 @@ export class StepPane {
     });
     element.addEventListener("toggle", (event) => this.#keepFold(event), { capture: true });
     element.addEventListener("htmx:after:swap", () => this.#settle());
+    element.addEventListener("htmx:response:error", () => this.#fail());
+    element.addEventListener("htmx:error", () => this.#fail());
     this.#views();
   }
 
@@ -116,6 +119,15 @@ export class StepPane {
     outline.append(title, make("p", "bone short"), make("p", "bone"), make("p", "bone"), make("p", "bone short"));
     this.element.replaceChildren(outline);
     this.element.scrollTop = 0;
+  }
+
+  /** Say that the step could not be fetched, unless an earlier state of it is there to be read. */
+  #fail() {
+    clearTimeout(this.outline);
+    if (this.element.querySelector("article")?.getAttribute("data-span") === this.shown) return;
+    const again = make("button", "btn", "Try again");
+    again.dataset.again = "";
+    this.element.replaceChildren(make("p", "lead", "This step could not be fetched."), again);
   }
 
   #settle() {

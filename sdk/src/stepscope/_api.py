@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from . import _guard, _runtime
 from ._config import load
@@ -21,6 +21,7 @@ def init(
     memory: int | None = None,
     spool: str | bool | None = None,
     redact: Callable[[str, str], str] | None = None,
+    masks: Iterable[str] | bool | None = None,
 ) -> None:
     """Say where steps go. Optional: without it the `STEPSCOPE_*` variables hold, else the defaults. Never raises.
 
@@ -28,12 +29,13 @@ def init(
     the endpoint at last to `http://127.0.0.1:4747`. `environment` and `release` describe this program. `memory` is
     the number of bytes that may wait in memory (64 MB). `spool` is the folder where steps wait while the server is
     away (`False`: none). `redact` takes an attribute's name and text and returns the text that may leave the process.
+    `masks` names the built-in masks: `keys` and `secrets` are on by default, `emails` and `cards` can be (`True`: all).
     A second call sends later steps to the new place; the same call again changes nothing.
 
         stepscope.init(project="shop")
     """
     try:
-        config = load(project, endpoint, api_key, environment, release, memory, spool, redact)
+        config = load(project, endpoint, api_key, environment, release, memory, spool, redact, masks)
         if _runtime.exporter is not None and _runtime.exporter.config == config and _runtime.reason is None:
             return
         _runtime.configure(config)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from . import _masks
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4747"
 DEFAULT_MEMORY = 64 * 1024 * 1024
@@ -34,6 +36,8 @@ class Config(NamedTuple):
     """Bytes of steps that may wait on disk."""
     redact: Callable[[str, str], str] | None
     """Changes texts before they leave: takes an attribute's name and its text."""
+    masks: tuple[str, ...]
+    """Built-in masks that are on."""
     problem: str | None
     """A sentence that says why nothing is recorded, or None."""
 
@@ -57,6 +61,7 @@ def load(
     memory: int | None = None,
     spool: str | bool | None = None,
     redact: Callable[[str, str], str] | None = None,
+    masks: Iterable[str] | bool | None = None,
 ) -> Config:
     """Put the settings together; a bad endpoint turns recording off and is named in `problem`."""
     env = os.environ
@@ -76,6 +81,7 @@ def load(
         spool=_spool_folder(spool),
         disk=DEFAULT_DISK,
         redact=redact,
+        masks=_masks.chosen(_told_masks() if masks is None else masks),
         problem=problem,
     )
 
@@ -110,6 +116,13 @@ def _header_text(value: str | None) -> str | None:
         return None
     text = "".join(letter for letter in str(value) if letter.isprintable()).strip()
     return text or None
+
+
+def _told_masks() -> str | bool | None:
+    told = os.environ.get("STEPSCOPE_MASKS", "").strip()
+    if told.lower() in _YES | _NO:
+        return told.lower() in _YES
+    return told or None
 
 
 def _spool_folder(wish: str | bool | None) -> str | None:

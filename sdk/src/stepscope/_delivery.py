@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import _guard
 from ._config import Config
 from ._encode import Redact, request_bytes, resource_text, span_bytes
+from ._masks import Masks
 from ._spool import Spool, Stored
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Delivery:
         self._held = held
         self._resource = resource_text(config, os.getpid())
         self._redact: Redact | None = config.redact
+        self._masks = Masks(config.masks) if config.masks else None
         self._local = config.endpoint.startswith(_LOCAL)
         self._client: Client | None = None
         self._spool = Spool(config)
@@ -214,7 +216,7 @@ class Delivery:
 
     def _written(self, step: Step) -> bytes | None:
         try:
-            return span_bytes(step, self._redact)
+            return span_bytes(step, self._redact, self._masks)
         except Exception:
             _guard.failed("writing a step")
             self.problem = "a step could not be written"

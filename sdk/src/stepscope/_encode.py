@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ._config import Config
 from ._context import taken_metadata
 from ._errors import Failure, stack_text
+from ._masks import Masks
 from ._messages import document_fields, message_list
 from ._steps import UNSET, Step
 from ._text import JSON, PLAIN, clean, quote, quoted_json, to_json, written
@@ -62,7 +63,11 @@ def request_bytes(resource: str, spans: Iterable[bytes]) -> bytes:
     """Write one request's body."""
     scope = f'{{"name":"stepscope","version":"{VERSION}"}}'
     head = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{scope},"spans":['
-    return b"".join((clean(head).encode(), b",".join(spans), b"]}]}]}"))
+    parts = [clean(head).encode()]
+    for span in spans:
+        parts += (span, b",")
+    parts[-1] = b"]}]}]}"
+    return b"".join(parts)
 
 
 _heads: dict[tuple[str, str], tuple[str, str]] = {}
@@ -85,14 +90,32 @@ def _head(step: Step) -> tuple[str, str]:
     return found
 
 
-def span_bytes(step: Step, redact: Redact | None = None) -> bytes:
+def span_bytes(step: Step, redact: Redact | None = None, masks: Masks | None = None) -> bytes:
     """Write one step: finished, or as it is now when it still runs."""
+    if not step._end:
+        step._seq += 1
+    text = _span(step, redact)
+    if masks is not None and masks.suspect(text):
+        text = _span(step, _masking(redact, masks))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return clean(text).encode()
+
+
+def _masking(redact: Redact | None, masks: Masks) -> Redact:
+    """Put the masks behind the program's own redaction."""
+    if redact is None:
+        return lambda key, text: masks.hide(text)
+    return lambda key, text: masks.hide(redact(key, text))
+
+
+def _span(step: Step, redact: Redact | None) -> str:
     end = step._end
     named, kind = _head(step)
     parts: list[str] = [kind]
     add = _Adder(parts, redact)
     if not end:
-        step._seq += 1
         add.value("stepscope.seq", step._seq)
     if step._input is not UNSET:
         add.side("input", step._input)
@@ -139,11 +162,7 @@ def span_bytes(step: Step, redact: Redact | None = None) -> bytes:
         text += f',"status":{{"code":2,"message":{quote(message)}}}'
     elif end:
         text += ',"status":{"code":1}'
-    text += "}"
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return clean(text).encode()
+    return text + "}"
 
 
 def _extra(add: _Adder, key: str, value: object) -> None:

@@ -193,8 +193,8 @@ class Exporter:
         """Deliver what was recorded so far; True when all of it has left, within `timeout` seconds."""
         delivery = self.delivery
         target = delivery.taken + len(self.ended)
-        if delivery.settled >= target and not self.notices:
-            return not delivery.spooled
+        if delivery.settled >= target and not self.notices and not delivery.spooled:
+            return True
         if self._closed or timeout <= 0:
             return False
         deadline = time.monotonic() + timeout

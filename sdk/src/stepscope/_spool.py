@@ -165,18 +165,21 @@ class Spool:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
             self._end = 0
         # One call, hence one release of the interpreter's lock: in a tight loop each costs five milliseconds.
-        whole = _HEAD.pack(_MAGIC, len(body), count, int(gzipped)) + body
-        written = 0
+        head = _HEAD.pack(_MAGIC, len(body), count, int(gzipped))
+        whole = len(head) + len(body)
         try:
-            while written < len(whole):
-                written += os.write(self._file, memoryview(whole)[written:] if written else whole)
+            written = (
+                os.writev(self._file, (head, body)) if hasattr(os, "writev") else os.write(self._file, head + body)
+            )
+            while written < whole:
+                written += os.write(self._file, (head + body)[written:])
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._file, self._end)
                 os.lseek(self._file, self._end, os.SEEK_SET)
             raise
         start = self._end + _HEAD.size
-        self._end += len(whole)
+        self._end += whole
         return start
 
     def _shut(self) -> None:

@@ -1,4 +1,4 @@
-"""For tests: see which steps a piece of code makes, with ids and times that are the same every time.
+r"""For tests: see which steps a piece of code makes, with ids and times that are the same every time.
 
     from stepscope import testing
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import _runtime
 from ._encode import span_bytes
@@ -71,16 +71,16 @@ class CapturedStep(NamedTuple):
     """Nanoseconds since 1970."""
     end_time: int | None
     """None: the step still runs."""
-    input: object
+    input: Any
     """What went in: a text, or what its JSON says; None where nothing was kept."""
-    output: object
+    output: Any
     status: str
     """`ok`, `error` or `running`."""
     error: str | None
     """The error's message."""
-    attributes: dict[str, object]
+    attributes: dict[str, Any]
     """Every attribute, by its name on the wire."""
-    events: list[dict[str, object]]
+    events: list[dict[str, Any]]
 
     @property
     def duration_ms(self) -> float | None:
@@ -136,7 +136,7 @@ class CapturedSteps:
         return "\n".join(lines)
 
     def assert_tree(self, expected: str) -> None:
-        """Compare the tree with a drawing, whose common indentation does not count; AssertionError where they differ."""
+        """Compare the tree with a drawing, common indentation aside; AssertionError where they differ."""
         import textwrap
 
         drawn, wanted = self.tree(), textwrap.dedent(expected).strip("\n").rstrip()
@@ -223,11 +223,11 @@ def _read(step: Step) -> CapturedStep:
     )
 
 
-def _plain(value: dict[str, object]) -> object:
+def _plain(value: dict[str, Any]) -> object:
     ((kind, inner),) = value.items()
     if kind == "intValue":
-        return int(str(inner))
-    if kind == "arrayValue" and isinstance(inner, dict):
+        return int(inner)
+    if kind == "arrayValue":
         return [_plain(part) for part in inner["values"]]
     return inner
 

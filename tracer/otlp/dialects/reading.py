@@ -25,6 +25,10 @@ class Kind(IntEnum):
     prompt = 10
 
 
+CALL_KINDS = frozenset({Kind.llm, Kind.embedding})
+"""The kinds of step that are model calls: a trace's tokens and cost are theirs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call. `input` counts every input token, `cached_input` and `cache_write` are parts of it;

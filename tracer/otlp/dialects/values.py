@@ -191,7 +191,8 @@ def literal(source: str) -> Any:
     try:
         value = ast.literal_eval(source)
         json.dumps(value, allow_nan=False)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError, SystemError):
+        # SystemError: some Pythons of 3.11 and 3.12 mistake two threads that parse at once for a fault.
         return NOT_JSON
     return NOT_JSON if deeper_than(value, MAX_DEPTH) else json.loads(json.dumps(value))
 
