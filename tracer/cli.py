@@ -18,9 +18,10 @@ EXIT_BAD_SETTING = 2
 
 
 def _setting(name: str, metavar: str, *words: str) -> Callable[[Command], Command]:
-    """A flag for a setting, with the setting's own sentence as its help."""
-    flag = f"--{name.replace('_', '-')}"
-    return click.option(flag, *words, name, metavar=metavar, help=Settings.model_fields[name].description)
+    """A flag for a setting, with the setting's own sentence and default as its help."""
+    flag, field = f"--{name.replace('_', '-')}", Settings.model_fields[name]
+    shown = f" [default: {field.default}]" if isinstance(field.default, str | int) and field.default else ""
+    return click.option(flag, *words, name, metavar=metavar, help=f"{field.description}{shown}")
 
 
 def _database_settings(command: Command) -> Command:
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Serve the dashboard and take spans.")
 @_setting("host", "ADDRESS")
 @_setting("port", "NUMBER")
 @_database_settings
@@ -63,12 +64,13 @@ def serve(config: str | None, **flags: str | None) -> None:
 
     Needs nothing: makes its SQLite file in your data folder, or brings an older one up to date.
     """
-    from tracer.serve import run_server  # the server's imports are slow; --help need not wait for them
+    settings = load_settings(flags, config=config)
+    from tracer.serve import run_server  # the server's imports are slow; --help and a wrong setting need not wait
 
-    run_server(load_settings(flags, config=config))
+    run_server(settings)
 
 
-@cli.command()
+@cli.command(short_help="Bring the database's schema up to this version.")
 @_database_settings
 def migrate(config: str | None, **flags: str | None) -> None:
     """Bring the database's schema up to this version, and say what was done. `serve` does it too."""
@@ -82,7 +84,7 @@ def migrate(config: str | None, **flags: str | None) -> None:
         click.echo(f"The schema is up to date ({done.head}).")
 
 
-@cli.command("new-token")
+@cli.command("new-token", short_help="Make a new administrator's token and print it once.")
 @_database_settings
 def new_token(config: str | None, **flags: str | None) -> None:
     """Make a new administrator's token and print it once; the old one and its sign-ins end."""
