@@ -72,6 +72,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             yield
         finally:
             hub.close()
+            await hub.ended()
             await to_thread.run_sync(writer.stop)
             threads.shutdown()
             store.close()
