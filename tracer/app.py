@@ -16,11 +16,13 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import health, otlp, traces
+from tracer.api import deletions, health, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
+from tracer.ingest.deleter import Deleter
+from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
@@ -59,6 +61,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     hub = Hub(store)
     prices = PriceBook(settings.data / "prices.toml")
     writer = Writer(store, prices=prices, on_commit=hub.committed)
+    retention = Retention(settings.retention_days, settings.max_size)
+    deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -66,6 +70,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens = settings.read_threads
         hub.start()
         writer.start()
+        deleter.start()
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
         try:
@@ -73,6 +78,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         finally:
             hub.close()
             await hub.ended()
+            await to_thread.run_sync(deleter.stop)
             await to_thread.run_sync(writer.stop)
             threads.shutdown()
             store.close()
@@ -91,14 +97,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.store = store
     app.state.live = hub
     app.state.writer = writer
+    app.state.deleter = deleter
     app.state.prices = prices
     app.state.open_server = not settings.beyond_loopback
-    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, otlp.Budget(settings.ingest_memory))
+    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
     app.state.readiness = health.Readiness(store)
 
     for router in (
         otlp.router,
         traces.router,
+        deletions.router,
         health.router,
         trace_list.router,
         trace.router,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
 from tracer.errors import BadPayload, Overloaded, TooSlow, UnsupportedMedia
 from tracer.ingest.prepare import prepare, project_of
+from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
@@ -59,18 +61,19 @@ class Budget:
 
 @dataclass(slots=True)
 class Ingest:
-    """What the OTLP routes share: settings, the writer, threads to decode on, the budget."""
+    """What the OTLP routes share: settings, the writer, threads to decode on, what is too old, the budget."""
 
     settings: Settings
     prices: PriceBook
     writer: Writer
     threads: ThreadPoolExecutor
+    retention: Retention
     budget: Budget
 
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    committed: Future[None] | None
+    committed: Future[Rejections] | None
     rejected: Rejections
 
 
@@ -81,7 +84,8 @@ async def receive_traces(request: Request) -> Response:
 
     def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
         decoded = decode_traces(body, json=json)
-        spans = prepare(decoded.spans, asked_project=project, prices=ingest.prices)
+        young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
+        spans = prepare(young, asked_project=project, prices=ingest.prices)
         return _Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
     rejected = await _receive(request, ingest, accept)
@@ -99,7 +103,9 @@ async def receive_logs(request: Request) -> Response:
 
     def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
         decoded = decode_logs(body, json=json)
-        logs = [(project_of(log, project), log) for log in decoded.logs]
+        # A record without a time is as young as its arrival.
+        young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
+        logs = [(project_of(log, project), log) for log in young]
         return _Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
 
     rejected = await _receive(request, ingest, accept)
@@ -139,7 +145,8 @@ async def _receive(
         accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
         del body, inflated
         if accepted.committed is not None:
-            await asyncio.wrap_future(accepted.committed)
+            refused = await asyncio.wrap_future(accepted.committed)
+            accepted.rejected.reasons.update(refused.reasons)
         return accepted.rejected
     finally:
         ingest.budget.give_back(held)

@@ -192,6 +192,19 @@ class Trace(TraceSummary):
     spans: list[Span]
 
 
+class Deletion(Answer):
+    """The receipt of a deletion: `done` once rows, bodies and free space are dealt with."""
+
+    id: int
+    project: str | None = Field(description="The project's name; null when it goes through all of them.")
+    state: Literal["waiting", "running", "done", "failed"]
+    traces: int = Field(description="Traces deleted so far.")
+    spans: int = Field(description="Spans deleted so far.")
+    total_traces: int | None = Field(description="Traces that it is about; null until that is known.")
+    started_at: str
+    finished_at: str | None
+
+
 class Projects(Answer):
     """A list of projects."""
 

@@ -40,7 +40,7 @@ Moment = Annotated[str | None, Query(max_length=60, examples=["2026-11-22T14:00:
 Bodies = Annotated[bool, Query(description="false leaves input, output, attributes and events out.")]
 
 
-class _Reader:
+class Reader:
     """What a route needs to answer: the store, the caller's scope, settings."""
 
     def __init__(self, request: Request) -> None:
@@ -54,7 +54,7 @@ class _Reader:
 @router.get("/projects", response_model=schemas.Projects)
 def list_projects(request: Request) -> Response:
     """Every project in sight, the one with the newest data first."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         found = projects(conn, scope=reader.scope)
     return JsonAnswer({"items": [shape.project(row) for row in found], "next_cursor": None})
@@ -74,7 +74,7 @@ def list_traces(
     """Trace summaries, newest first."""
     if q.strip():
         raise BadRequest("Searching by q is not served by this version yet.", field="q")
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
         page = newest_traces(
@@ -84,8 +84,8 @@ def list_traces(
             after=cursor,
             limit=limit,
             order=order,
-            since=_moment(since, "from"),
-            until=_moment(until, "to"),
+            since=moment(since, "from"),
+            until=moment(until, "to"),
             abandoned_after=reader.abandoned_after,
         )
     return JsonAnswer({"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor})
@@ -94,7 +94,7 @@ def list_traces(
 @router.get("/traces/{trace_id}", response_model=schemas.Trace)
 def get_trace(request: Request, trace_id: TraceId, project: ProjectName = None, bodies: Bodies = True) -> Response:
     """One trace with every span of it, in tree order."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         spans = (
@@ -115,7 +115,7 @@ def list_spans(
     bodies: Bodies = True,
 ) -> Response:
     """A trace's spans in tree order, page by page."""
-    reader = _Reader(request)
+    reader = Reader(request)
     start = read_cursor(cursor, order="tree").value if cursor else 0
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
@@ -130,13 +130,13 @@ def list_spans(
 @router.get("/traces/{trace_id}/spans/{span_id}", response_model=schemas.Span)
 def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: ProjectName = None) -> Response:
     """One span, whole."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower())))
 
 
-def _trace(conn: Any, reader: _Reader, trace_id: str, project: str | None) -> Any:
+def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:
     project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
     return trace_by_id(
         conn,
@@ -147,7 +147,8 @@ def _trace(conn: Any, reader: _Reader, trace_id: str, project: str | None) -> An
     )
 
 
-def _moment(text: str | None, field: str) -> UnixNanos | None:
+def moment(text: str | None, field: str) -> UnixNanos | None:
+    """Read a time parameter; raises BadRequest, naming `field`, when it is none."""
     if text is None:
         return None
     try:

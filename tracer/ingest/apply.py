@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 from tracer.ingest import relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
-from tracer.ingest.logs import attach, logs_of_traces, reread, write_logs
+from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
+from tracer.ingest.tombstones import Key, deleted_among
 from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
@@ -30,16 +31,18 @@ KNOWN_PIECES_KEPT = 50_000
 """Places of pieces remembered between commits, over all traces (about 10 MB)."""
 
 LOCK_CLASS = 4748
-Key = tuple[int, bytes]
-"""(project id, trace id)."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a commit changed: by project, the traces; `at` marks its lines in the change feed."""
+    """What a commit changed: by project, the traces; `at` marks its lines in the change feed.
+
+    `refused` has the traces, by the project's name and their id, of which nothing was written: they were deleted.
+    """
 
     at: int = 0
     traces: dict[int, set[bytes]] = field(default_factory=dict)
+    refused: set[tuple[str, bytes]] = field(default_factory=set)
 
     def add(self, key: Key) -> None:
         """Note a trace."""
@@ -77,7 +80,7 @@ class Applier:
     def __init__(self, *, shard: int, prices: PriceBook) -> None:
         self._prices = prices
         self.projects = ProjectIds()
-        self._shard = shard
+        self.shard = shard
         self._known: OrderedDict[int, tuple[int, dict[bytes, Place]]] = OrderedDict()
         self._known_count = 0
         self._calls = CallStates()
@@ -110,7 +113,10 @@ class Applier:
         records = [(ids[project], record) for project, record in logs]
         log_keys = {(project, record.trace_id) for project, record in records if record.trace_id}
 
-        touched = self._touch(sql, incoming, log_keys)
+        touched, deleted = self._touch(sql, incoming, log_keys)
+        if deleted:
+            records = [(project, record) for project, record in records if (project, record.trace_id) not in deleted]
+            changes.refused = {(name, trace_id) for name in names for at, trace_id in deleted if ids[name] == at}
         self._sort_out(sql, touched)
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
         self._write_new_traces(sql, touched, now)
@@ -130,18 +136,20 @@ class Applier:
         )
         return changes
 
-    def _touch(self, sql: Sql, incoming: dict[Key, dict[bytes, PreparedSpan]], log_keys: set[Key]) -> list[_Touched]:
+    def _touch(
+        self, sql: Sql, incoming: dict[Key, dict[bytes, PreparedSpan]], log_keys: set[Key]
+    ) -> tuple[list[_Touched], set[Key]]:
+        """The traces that spans or log records came for, locked; and those among them that were deleted."""
         keys = sorted({*incoming, *log_keys})
-        if not sql.sqlite and keys:
-            # One process at a time for a trace: locks in order, so that no two wait for each other.
-            buckets = sorted({int.from_bytes(trace_id[:4], signed=True) for _, trace_id in keys})
-            sql.run("SELECT pg_advisory_xact_lock(?, b) FROM unnest(?::int[]) b", [LOCK_CLASS, buckets])
+        lock_traces(sql, [trace_id for _, trace_id in keys])
         rows = {
             (row.project_id, row.trace_id): row
             for row in sql.rows_in(
                 "SELECT * FROM trace WHERE trace_id IN ({keys})", sorted({trace_id for _, trace_id in keys})
             )
         }
+        deleted = deleted_among(sql, (key for key in keys if key not in rows))
+        keys = [key for key in keys if key not in deleted]
         new = [key for key in keys if key not in rows and key in incoming]
         pks = iter(self._new_pks(sql, len(new)))
         touched = []
@@ -154,7 +162,7 @@ class Applier:
             trace = _Touched(key, pk, row is None, row, rollup, incoming.get(key, {}))
             trace.pack_count = row.pack_count if row is not None else 0
             touched.append(trace)
-        return touched
+        return touched, deleted
 
     def _new_pks(self, sql: Sql, count: int) -> list[int]:
         if not count:
@@ -202,7 +210,7 @@ class Applier:
             ]
             for row in relate.span_rows(sql, late):
                 found = logs[(*trace.key, row.span_id)]
-                trace.reread.append((reread(trace.key[1], trace.pk, row, found, _loader(sql), self._prices), row))
+                trace.reread.append((relate.stored_span(sql, trace.key[1], row, found, self._prices), row))
                 trace.rebuild = True
 
     def _write_new_traces(self, sql: Sql, touched: list[_Touched], now: int) -> None:
@@ -237,7 +245,7 @@ class Applier:
                 place = place_of(stored) if same else packer.add(span.body)
                 columns = span_row(span, place, now)
                 updates.append((*columns[1:], trace.pk, columns[0]))
-                if not span.running:
+                if span.partial_output is None:
                     settled.append((trace.pk, span.record.span_id))
             partials += [
                 (trace.pk, span.record.span_id, span.partial_output)
@@ -281,7 +289,7 @@ class Applier:
 
     def _same_body(self, sql: Sql, trace: _Touched, span: PreparedSpan, stored: Any) -> bool:
         """True when a newer running version differs by its growing output only, so that its body need not be stored."""
-        body = body_reader(trace.pk, _loader(sql)).read(place_of(stored))
+        body = body_reader(trace.pk, relate.pack_loader(sql)).read(place_of(stored))
         record = span.record
         kept = {key: value for key, value in record.attributes.items() if key not in relate.RUNNING_ONLY}
         return (body.attributes, body.events, body.resource) == (kept, record.events, record.resource)
@@ -367,7 +375,7 @@ class Applier:
     def _previews(self, sql: Sql, trace: _Touched, row: Any) -> tuple[str | None, str | None]:
         """The previews of a stored span that has become the main root."""
         logs = logs_of_traces(sql, [trace.key[1]]).get((*trace.key, row.span_id), [])
-        return reread(trace.key[1], trace.pk, row, logs, _loader(sql), self._prices).previews()
+        return relate.stored_span(sql, trace.key[1], row, logs, self._prices).previews()
 
     def _count(self, sql: Sql, touched: Iterable[_Touched], now: int) -> None:
         """Add to this process's shard of each project's counters."""
@@ -380,12 +388,18 @@ class Applier:
         sql.insert(
             "project_counter",
             ("project_id", "shard", "trace_count", "span_count", "first_seen", "last_seen"),
-            [(project, self._shard, *counts, now, now) for project, counts in sorted(added.items())],
+            [(project, self.shard, *counts, now, now) for project, counts in sorted(added.items())],
             then="ON CONFLICT (project_id, shard) DO UPDATE SET "
             "trace_count = project_counter.trace_count + excluded.trace_count, "
             "span_count = project_counter.span_count + excluded.span_count, last_seen = excluded.last_seen",
         )
 
 
-def _loader(sql: Sql) -> Callable[[int], bytes]:
-    return lambda number: sql.rows("SELECT data FROM pack WHERE id = ?", [number])[0].data
+def lock_traces(sql: Sql, trace_ids: Iterable[bytes]) -> None:
+    """Let one process at a time write to these traces, until the transaction ends."""
+    if sql.sqlite:
+        return  # one writer at all
+    # In order, so that no two processes wait for each other.
+    buckets = sorted({int.from_bytes(trace_id[:4], signed=True) for trace_id in trace_ids})
+    if buckets:
+        sql.run("SELECT pg_advisory_xact_lock(?, b) FROM unnest(?::int[]) b", [LOCK_CLASS, buckets])

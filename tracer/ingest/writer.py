@@ -1,4 +1,4 @@
-"""The one writer of a service process: many waiting requests, one commit."""
+"""The one writer of a service process: many waiting requests, one commit; and other work in slices between commits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from tracer.errors import TracerError, Unavailable
 from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.prepare import PreparedSpan
+from tracer.ingest.tombstones import DELETED, prune_tombstones
+from tracer.otlp.decode import Rejections
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
+from tracer.store.sql import Sql
 from tracer.units import MINUTE
 
 logger = logging.getLogger(__name__)
@@ -30,19 +37,49 @@ CHANGES_KEPT = 10 * MINUTE
 """How long the change feed remembers: other processes poll it at least every second."""
 
 PRUNE_EVERY_S = 60.0
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Job:
     spans: Sequence[PreparedSpan]
     logs: Sequence[tuple[str, LogRecord]]
-    done: Future[None] = field(default_factory=Future)
+    done: Future[Rejections] = field(default_factory=Future)
+
+    def rejections(self, refused: set[tuple[str, bytes]]) -> Rejections:
+        """What of this batch was refused, when these traces (project's name, trace id) were."""
+        rejected = Rejections()
+        if refused:
+            count = sum((span.project, span.record.trace_id) in refused for span in self.spans)
+            count += sum((project, record.trace_id) in refused for project, record in self.logs)
+            if count:
+                rejected.reasons[DELETED] = count
+        return rejected
+
+
+@dataclass(slots=True)
+class _Slice:
+    work: Callable[[Connection], Any]
+    inside: Callable[[], AbstractContextManager[Connection]]
+    done: Future[Any] = field(default_factory=Future)
+
+    def run(self) -> None:
+        if not self.done.set_running_or_notify_cancel():
+            return
+        try:
+            with self.inside() as connection:
+                result = self.work(connection)
+        except BaseException as problem:  # noqa: BLE001 - whoever waits for it gets it
+            self.done.set_exception(problem)
+        else:
+            self.done.set_result(result)
 
 
 class Writer:
     """Takes prepared batches from any thread and commits them together.
 
-    `submit` answers with a Future that is done when the batch is committed, or holds the reason why nothing of it is.
+    `submit` answers with a Future that is done when the batch is committed, with what of it was refused, or holds the
+    reason why nothing of it is. `run` takes other work in short slices, of which one at most lies between two commits.
     `on_commit` is called on the writer's thread with what changed.
     """
 
@@ -51,6 +88,7 @@ class Writer:
         self._on_commit = on_commit
         self._applier = Applier(shard=os.getpid() % SHARDS, prices=prices)
         self._jobs: deque[_Job] = deque()
+        self._slices: deque[_Slice] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._pruned_at = time.monotonic()
@@ -68,7 +106,12 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def submit(self, spans: Sequence[PreparedSpan], logs: Sequence[tuple[str, LogRecord]] = ()) -> Future[None]:
+    @property
+    def shard(self) -> int:
+        """The shard of the projects' counters that this process writes to."""
+        return self._applier.shard
+
+    def submit(self, spans: Sequence[PreparedSpan], logs: Sequence[tuple[str, LogRecord]] = ()) -> Future[Rejections]:
         """Queue a batch for the next commit.
 
         Raises Unavailable when the writer is stopping.
@@ -81,18 +124,32 @@ class Writer:
             self._wake.notify()
         return job.done
 
+    def run(self, work: Callable[[Connection], T], *, transaction: bool = True) -> Future[T]:
+        """Do other work on the writing connection, in a transaction of its own or, without one, statement by statement.
+
+        Keep a slice to some 50 ms: batches wait while it runs. Raises Unavailable when the writer is stopping.
+        """
+        one = _Slice(work, self._store.writing if transaction else self._store.maintaining)
+        with self._wake:
+            if self._stopping:
+                raise Unavailable("The server is stopping; ask for this again in a moment.")
+            self._slices.append(one)
+            self._wake.notify()
+        return one.done
+
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._jobs and not self._stopping:
+                if not self._jobs and not self._slices and not self._stopping:
                     self._wake.wait(timeout=PRUNE_EVERY_S)
-                    if not self._jobs:
-                        break
-                if not self._jobs and self._stopping:
+                if self._stopping and not self._jobs and not self._slices:
                     return
                 group = self._take()
+                one = self._slices.popleft() if self._slices else None
             if group:
                 self._write(group)
+            if one is not None:
+                one.run()
             self._prune()
 
     def _take(self) -> list[_Job]:
@@ -106,12 +163,15 @@ class Writer:
             traces.update(span.record.trace_id for span in job.spans)
             if group and (spans > SPANS_PER_COMMIT or len(traces) > TRACES_PER_COMMIT):
                 break
-            group.append(self._jobs.popleft())
+            self._jobs.popleft()
+            # From here on nobody can withdraw it; a request that was given up before is not written.
+            if job.done.set_running_or_notify_cancel():
+                group.append(job)
         return group
 
     def _write(self, group: list[_Job]) -> None:
         try:
-            self._commit(group)
+            refused = self._commit(group)
         except TracerError as problem:
             self._applier.forget()
             for job in group:
@@ -127,24 +187,27 @@ class Writer:
                 self._write([job])
         else:
             for job in group:
-                job.done.set_result(None)
+                job.done.set_result(job.rejections(refused))
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[_Job]) -> set[tuple[str, bytes]]:
         spans = [span for job in group for span in job.spans]
         logs = [log for job in group for log in job.logs]
         with self._store.writing() as connection:
             changes = self._applier.apply(connection, spans, logs)
         if changes.traces:
             self._on_commit(changes)
+        return changes.refused
 
     def _prune(self) -> None:
-        """Forget old lines of the change feed, now and then, when there is nothing else to write."""
+        """Forget old lines of the change feed and old tombstones, now and then, when there is nothing else to write."""
         now = time.monotonic()
         if self._jobs or now - self._pruned_at < PRUNE_EVERY_S:
             return
         self._pruned_at = now
         try:
             with self._store.writing() as connection:
-                connection.exec_driver_sql(f"DELETE FROM change WHERE at < {time.time_ns() - CHANGES_KEPT}")
+                sql = Sql(connection)
+                sql.run("DELETE FROM change WHERE at < ?", [time.time_ns() - CHANGES_KEPT])
+                prune_tombstones(sql, time.time_ns())
         except Exception as problem:  # noqa: BLE001 - what is not pruned now is pruned next time; the writer goes on
             logger.warning("the change feed was not pruned: %s", problem)

@@ -83,6 +83,8 @@ class Tree {
       if (answer.status === 200) {
         this.take(new Skeleton(await answer.json()));
         if (!first) this.readHead();
+      } else if (answer.status === 404) {
+        this.readHead(); // the trace was deleted: the answer says so at the top, and what was read stays to be seen
       }
     } catch {
       // The server is away: the stream says so at the top, and reads again when it is back.
