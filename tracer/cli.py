@@ -57,6 +57,8 @@ def cli() -> None:
 @_setting("ingest_memory", "BYTES")
 @_setting("durability", "full|normal")
 @_setting("abandoned_after", "MINUTES")
+@_setting("retention_days", "DAYS")
+@_setting("max_size", "SIZE")
 @_setting("read_threads", "NUMBER")
 @_setting("log_level", "LEVEL")
 def serve(config: str | None, **flags: str | None) -> None:
@@ -82,6 +84,32 @@ def migrate(config: str | None, **flags: str | None) -> None:
         click.echo(f"The schema went from {done.current or 'nothing'} to {done.head}.")
     else:
         click.echo(f"The schema is up to date ({done.head}).")
+
+
+@cli.command()
+@_database_settings
+@click.option("--older-than", metavar="AGE", help="Delete traces that started longer ago: 30d, 12h.")
+@_setting("max_size", "SIZE")
+@click.option("--project", metavar="NAME", help="Only this project's traces.")
+def prune(config: str | None, older_than: str | None, project: str | None, **flags: str | None) -> None:
+    """Delete old traces for good, and give their space back. A server that runs meanwhile goes on taking spans.
+
+    Without --older-than and --max-size it does what the settings retention_days and max_size say.
+    """
+    from tracer.maintenance import run_prune
+
+    run_prune(load_settings(flags, config=config), older_than=older_than, project=project)
+
+
+@cli.command()
+@_database_settings
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of sentences.")
+def verify(config: str | None, as_json: bool, **flags: str | None) -> None:
+    """Recompute what is kept beside the spans and say what differs; exits with 1 when something does."""
+    from tracer.maintenance import run_verify
+
+    if run_verify(load_settings(flags, config=config), as_json=as_json):
+        sys.exit(1)
 
 
 @cli.command("new-token", short_help="Make a new administrator's token and print it once.")
