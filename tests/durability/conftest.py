@@ -35,8 +35,13 @@ class Service:
         """SIGKILL, and wait for the end."""
         self.process.kill()
 
+    def stop(self) -> int:
+        """SIGTERM; it has to be gone within 10 s. Returns the exit code."""
+        return self.process.stop(seconds=10)
+
     def start(self) -> None:
-        """Start it again; `ready` waits for it."""
+        """Start it again, after whatever end; `ready` waits for it."""
+        self.process.kill()
         self.process = self._begin()
 
 

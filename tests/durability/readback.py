@@ -41,10 +41,10 @@ def _rows(wanted: dict[int, Expected], database: str) -> None:
         stored = Counter(
             (bytes(row.trace_id).hex(), bytes(row.span_id).hex(), row.status == RUNNING)
             for row in connection.exec_driver_sql(
-                "SELECT t.trace_id, s.span_id, s.status FROM span s JOIN trace t ON t.id = s.trace_pk"
+                "SELECT t.trace_id, s.span_id, s.status FROM span s JOIN trace t ON t.id = s.trace_pk "
+                f"JOIN project p ON p.id = t.project_id WHERE p.name = '{PROJECT}'"
             )
         )
-        counters = connection.exec_driver_sql("SELECT SUM(trace_count), SUM(span_count) FROM project_counter").one()
         if engine.dialect.name == "sqlite":
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
             assert not connection.exec_driver_sql("PRAGMA foreign_key_check").all()
@@ -56,7 +56,6 @@ def _rows(wanted: dict[int, Expected], database: str) -> None:
     assert not missing, f"{len(missing)} of {len(sent)} spans are missing: {sorted(missing)[:5]}"
     assert not unknown, f"{len(unknown)} spans were never sent: {sorted(unknown)[:5]}"
     assert stored.total() == len(sent), "spans are stored twice"
-    assert tuple(map(int, counters)) == (len(wanted), len(sent))
 
 
 def _summaries(wanted: dict[int, Expected], client: Client) -> None:

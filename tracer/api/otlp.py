@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.requests import ClientDisconnect
 
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
-from tracer.errors import BadPayload, Overloaded, TooSlow, UnsupportedMedia
+from tracer.errors import BadPayload, Overloaded, TooSlow, Unavailable, UnsupportedMedia
 from tracer.ingest.prepare import prepare, project_of
 from tracer.ingest.writer import Writer
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
@@ -33,6 +34,14 @@ BODY_TIME_S = 40.0
 
 WEIGHT = 4
 """Bytes of memory that a byte of an inflated body takes while it is decoded and waits for its commit."""
+
+
+COMMIT_WITHIN_S = 4.0
+"""A sender is asked to come again when its batch is not committed by then, because the database hangs. OpenTelemetry's
+exporters wait 10 s and then drop the batch; 503 makes them keep it."""
+
+SLOWEST_RATE = 500
+"""Spans a second that a slow machine commits: a long queue in front of a batch gives it more time."""
 
 
 class Budget:
@@ -130,6 +139,7 @@ async def _receive(
     project = clean(unquote(header)) if header else None
     limit = ingest.settings.max_body
     held = 0
+    committed: Future[None] | None = None
     try:
         body = await _read(request, limit, ingest.budget)
         held = len(body)
@@ -138,11 +148,30 @@ async def _receive(
         held += ingest.budget.take(WEIGHT * len(inflated), mine=held)
         accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
         del body, inflated
-        if accepted.committed is not None:
-            await asyncio.wrap_future(accepted.committed)
+        committed = accepted.committed
+        if committed is not None:
+            await _commit(committed, within=COMMIT_WITHIN_S + ingest.writer.backlog / SLOWEST_RATE)
         return accepted.rejected
     finally:
-        ingest.budget.give_back(held)
+        if committed is None or committed.done():
+            ingest.budget.give_back(held)
+        else:
+            committed.add_done_callback(partial(_give_back_later, asyncio.get_running_loop(), ingest.budget, held))
+
+
+async def _commit(committed: Future[None], *, within: float) -> None:
+    """Wait for a batch's commit, and take the batch back when it has not begun within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            await asyncio.wrap_future(committed)
+    except TimeoutError:
+        raise Unavailable("The database does not answer; send this again in a moment.") from None
+
+
+def _give_back_later(loop: asyncio.AbstractEventLoop, budget: Budget, size: int, _: Future[None]) -> None:
+    """The commit of a request that was given up has ended, on the writer's thread."""
+    with suppress(RuntimeError):  # the loop is closed: the server has ended
+        loop.call_soon_threadsafe(budget.give_back, size)
 
 
 def _form(request: Request) -> bool:
