@@ -92,6 +92,8 @@ def run_server(settings: Settings) -> None:
         done = migrate(url)
         if done.current and done.pending:
             logger.info("the schema went from %s to %s", done.current, done.head)
+            if done.backup is not None:
+                logger.info("a copy of the file as it was is %s", done.backup)
         store = Store(url, read_connections=settings.read_threads, durability=settings.durability)
         if settings.durability != "full":
             logger.warning("durability is %s: a power cut may lose acknowledged spans", settings.durability)
