@@ -18,11 +18,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.requests import ClientDisconnect
 
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
-from tracer.errors import BadPayload, Overloaded, TooSlow, Unavailable, UnsupportedMedia
+from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable, UnsupportedMedia
 from tracer.ingest.prepare import prepare, project_of
 from tracer.ingest.writer import Writer
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
+from tracer.otlp.parts import count_parts
 from tracer.otlp.text import clean
 from tracer.prices import PriceBook
 from tracer.settings import Settings
@@ -34,6 +35,13 @@ BODY_TIME_S = 40.0
 
 WEIGHT = 4
 """Bytes of memory that a byte of an inflated body takes while it is decoded and waits for its commit."""
+
+PART_WEIGHT = 100
+"""Bytes of memory that each message in a body takes beside that: empty ones weigh more than their bytes."""
+
+BYTES_PER_PART = 32
+"""A body as large as the limit may have one message for so many bytes: a request of nothing but empty messages would
+take a hundred times its size."""
 
 
 COMMIT_WITHIN_S = 4.0
@@ -144,8 +152,8 @@ async def _receive(
         body = await _read(request, limit, ingest.budget)
         held = len(body)
         loop = asyncio.get_running_loop()
-        inflated = await loop.run_in_executor(ingest.threads, partial(inflate, body, encoding=encoding, limit=limit))
-        held += ingest.budget.take(WEIGHT * len(inflated), mine=held)
+        inflated, parts = await loop.run_in_executor(ingest.threads, partial(_open, body, encoding, limit, json=json))
+        held += ingest.budget.take(WEIGHT * len(inflated) + PART_WEIGHT * parts, mine=held)
         accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
         del body, inflated
         committed = accepted.committed
@@ -157,6 +165,15 @@ async def _receive(
             ingest.budget.give_back(held)
         else:
             committed.add_done_callback(partial(_give_back_later, asyncio.get_running_loop(), ingest.budget, held))
+
+
+def _open(body: bytes, encoding: str, limit: int, *, json: bool) -> tuple[bytes, int]:
+    """Inflate a body and count its messages, as far as it may be read at all."""
+    inflated = inflate(body, encoding=encoding, limit=limit)
+    parts = count_parts(inflated, json=json)
+    if parts > limit // BYTES_PER_PART:
+        raise TooLarge("The body has too many messages, most of them empty: send smaller batches.")
+    return inflated, parts
 
 
 async def _commit(committed: Future[None], *, within: float) -> None:
