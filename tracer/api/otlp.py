@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -52,6 +52,10 @@ SLOWEST_RATE = 500
 """Spans a second that a slow machine commits: a long queue in front of a batch gives it more time."""
 
 
+LARGE = 8 * 2**20
+"""Bytes, inflated, over which a body is rare."""
+
+
 class Budget:
     """The bytes that waiting requests may hold together; used on the event loop only."""
 
@@ -83,6 +87,8 @@ class Ingest:
     writer: Writer
     threads: ThreadPoolExecutor
     budget: Budget
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a body over LARGE is inflated: what it takes is known only then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,7 @@ async def _receive(
         body = await _read(request, limit, ingest.budget)
         held = len(body)
         loop = asyncio.get_running_loop()
-        inflated, parts = await loop.run_in_executor(ingest.threads, partial(_open, body, encoding, limit, json=json))
+        inflated, parts = await _open(ingest, body, encoding, json=json)
         held += ingest.budget.take(WEIGHT * len(inflated) + PART_WEIGHT * parts, mine=held)
         accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
         del body, inflated
@@ -167,10 +173,22 @@ async def _receive(
             committed.add_done_callback(partial(_give_back_later, asyncio.get_running_loop(), ingest.budget, held))
 
 
-def _open(body: bytes, encoding: str, limit: int, *, json: bool) -> tuple[bytes, int]:
-    """Inflate a body and count its messages, as far as it may be read at all."""
-    inflated = inflate(body, encoding=encoding, limit=limit)
-    parts = count_parts(inflated, json=json)
+async def _open(ingest: Ingest, body: bytes, encoding: str, *, json: bool) -> tuple[bytes, int]:
+    """Inflate a body and count its messages, as far as it may be read at all; large ones one at a time."""
+    limit = ingest.settings.max_body
+    run = asyncio.get_running_loop().run_in_executor
+
+    def work(largest: int) -> tuple[bytes, int]:
+        inflated = inflate(body, encoding=encoding, limit=largest)
+        return inflated, count_parts(inflated, json=json)
+
+    try:
+        inflated, parts = await run(ingest.threads, work, min(limit, LARGE))
+    except TooLarge:
+        if limit <= LARGE:
+            raise
+        async with ingest.large:
+            inflated, parts = await run(ingest.threads, work, limit)
     if parts > limit // BYTES_PER_PART:
         raise TooLarge("The body has too many messages, most of them empty: send smaller batches.")
     return inflated, parts
