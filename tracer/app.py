@@ -35,6 +35,9 @@ from tracer.store.engine import Store
 
 logger = logging.getLogger(__name__)
 
+WRITE_OUT_S = 1.0
+"""At the end, after requests had their time: so long for the commit that is under way."""
+
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
 MACHINE_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/openapi.json")
 """Refusals of these are for programs; of all others, for people."""
@@ -78,9 +81,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         finally:
             hub.close()
             await hub.ended()
-            await to_thread.run_sync(deleter.stop)
-            await to_thread.run_sync(writer.stop)
-            threads.shutdown()
+            await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
+            await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
+            threads.shutdown(wait=False, cancel_futures=True)
             store.close()
 
     app = FastAPI(
@@ -101,7 +104,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.prices = prices
     app.state.open_server = not settings.beyond_loopback
     app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
-    app.state.readiness = health.Readiness(store)
+    app.state.readiness = health.Readiness(store, writer)
 
     for router in (
         otlp.router,

@@ -74,16 +74,28 @@ def serve(config: str | None, **flags: str | None) -> None:
 
 @cli.command(short_help="Bring the database's schema up to this version.")
 @_database_settings
-def migrate(config: str | None, **flags: str | None) -> None:
-    """Bring the database's schema up to this version, and say what was done. `serve` does it too."""
-    from tracer.store.migrate import migrate as run
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; change nothing.")
+@click.option("--no-backup", is_flag=True, help="Do not copy an existing SQLite file first.")
+def migrate(config: str | None, dry_run: bool, no_backup: bool, **flags: str | None) -> None:
+    """Bring the database's schema up to this version, and say what was done. `serve` does it too.
 
-    settings = load_settings(flags, config=config)
-    done = run(settings.database_url)
-    if done.pending:
-        click.echo(f"The schema went from {done.current or 'nothing'} to {done.head}.")
-    else:
+    An existing SQLite file is copied first, beside itself. It is all one transaction: killed in the middle, nothing is
+    changed, and the next run does it.
+    """
+    from tracer.store.migrate import migrate as run
+    from tracer.store.migrate import plan
+
+    url = load_settings(flags, config=config).database_url
+    done = plan(url) if dry_run else run(url, backup=not no_backup)
+    if not done.pending:
         click.echo(f"The schema is up to date ({done.head}).")
+        return
+    click.echo(f"The schema {'would go' if dry_run else 'went'} from {done.current or 'nothing'} to {done.head}.")
+    if dry_run:
+        for revision, words in zip(done.pending, done.steps, strict=True):
+            click.echo(f"  {revision}  {words}")
+    if done.backup is not None and not no_backup:
+        click.echo(f"A copy of the file as it was {'would be' if dry_run else 'is'} {done.backup}")
 
 
 @cli.command()

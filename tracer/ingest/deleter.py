@@ -75,13 +75,13 @@ class Deleter:
         if not self._store.read_only:
             self._thread.start()
 
-    def stop(self) -> None:
-        """End after the slice that is under way; another process, or this one when it starts again, goes on."""
+    def stop(self, *, within: float | None = None) -> None:
+        """End after the slice that is under way, or after `within` seconds; what is left goes on at the next start."""
         self._stopping.set()
         with self._wake:
             self._wake.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(within)
 
     def delete_trace(self, pk: int, *, project_id: int) -> Receipt:
         """Delete one trace, by its row number: it is gone when this returns, and mostly its space too.

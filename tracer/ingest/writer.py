@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -23,6 +23,7 @@ from tracer.otlp.decode import Rejections
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
+from tracer.store.migrate import revisions
 from tracer.store.sql import Sql
 from tracer.units import MINUTE
 
@@ -39,12 +40,19 @@ CHANGES_KEPT = 10 * MINUTE
 PRUNE_EVERY_S = 60.0
 T = TypeVar("T")
 
+FRESH_S = 10.0
+"""So long after a commit failed the writer is taken to be in trouble, unless a later one succeeds."""
+
 
 @dataclass(slots=True)
 class _Job:
     spans: Sequence[PreparedSpan]
     logs: Sequence[tuple[str, LogRecord]]
     done: Future[Rejections] = field(default_factory=Future)
+
+    @property
+    def size(self) -> int:
+        return len(self.spans) + len(self.logs)
 
     def rejections(self, refused: set[tuple[str, bytes]]) -> Rejections:
         """What of this batch was refused, when these traces (project's name, trace id) were."""
@@ -79,18 +87,22 @@ class Writer:
     """Takes prepared batches from any thread and commits them together.
 
     `submit` answers with a Future that is done when the batch is committed, with what of it was refused, or holds the
-    reason why nothing of it is. `run` takes other work in short slices, of which one at most lies between two commits.
-    `on_commit` is called on the writer's thread with what changed.
+    reason why nothing of it is; cancelled before its commit has begun, the batch is dropped. `run` takes other work in
+    short slices, of which one at most lies between two commits. `on_commit` is called on the writer's thread with what
+    changed.
     """
 
     def __init__(self, store: Store, *, prices: PriceBook, on_commit: Callable[[Changes], None]) -> None:
         self._store = store
         self._on_commit = on_commit
-        self._applier = Applier(shard=os.getpid() % SHARDS, prices=prices)
+        # By chance, not by process id: in containers every process has the same one.
+        self._applier = Applier(shard=secrets.randbelow(SHARDS), prices=prices)
         self._jobs: deque[_Job] = deque()
         self._slices: deque[_Slice] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self._backlog = 0
+        self._failed: tuple[float, str] | None = None
         self._pruned_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -98,13 +110,27 @@ class Writer:
         """Begin to write."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Write what was submitted, then end."""
+    def stop(self, *, within: float | None = None) -> None:
+        """Write what was submitted, then end; after `within` seconds drop what the database has not taken."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(within)
+            with self._wake:
+                for waiting in (*self._jobs, *self._slices):
+                    waiting.done.cancel()
+
+    @property
+    def backlog(self) -> int:
+        """Spans and log records that were submitted and are neither committed nor given up."""
+        return self._backlog
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last commit failed, a few seconds ago; None when it did not."""
+        failed = self._failed
+        return failed[1] if failed is not None and time.monotonic() - failed[0] < FRESH_S else None
 
     @property
     def shard(self) -> int:
@@ -117,11 +143,20 @@ class Writer:
         Raises Unavailable when the writer is stopping.
         """
         job = _Job(spans, logs)
+        size = job.size
+
+        def settled(_: Future[None]) -> None:
+            job.spans = job.logs = ()  # a job that was given up may stay in the queue for long
+            with self._wake:
+                self._backlog -= size
+
         with self._wake:
             if self._stopping:
                 raise Unavailable("The server is stopping; send this again in a moment.")
             self._jobs.append(job)
+            self._backlog += size
             self._wake.notify()
+        job.done.add_done_callback(settled)
         return job.done
 
     def run(self, work: Callable[[Connection], T], *, transaction: bool = True) -> Future[T]:
@@ -159,7 +194,7 @@ class Writer:
         traces: set[bytes] = set()
         while self._jobs:
             job = self._jobs[0]
-            spans += len(job.spans) + len(job.logs)
+            spans += job.size
             traces.update(span.record.trace_id for span in job.spans)
             if group and (spans > SPANS_PER_COMMIT or len(traces) > TRACES_PER_COMMIT):
                 break
@@ -173,11 +208,12 @@ class Writer:
         try:
             refused = self._commit(group)
         except TracerError as problem:
-            self._applier.forget()
-            for job in group:
-                job.done.set_exception(problem)
+            self._refuse(group, problem)
         except Exception as problem:
             self._applier.forget()
+            if (newer := self._newer_schema()) is not None:
+                self._refuse(group, newer)
+                return
             if len(group) == 1:
                 logger.exception("a batch could not be written; its sender was told so")
                 group[0].done.set_exception(problem)
@@ -189,13 +225,33 @@ class Writer:
             for job in group:
                 job.done.set_result(job.rejections(refused))
 
+    def _refuse(self, group: list[_Job], problem: TracerError) -> None:
+        """Nothing of these batches is stored; their senders are told why."""
+        self._applier.forget()
+        self._failed = (time.monotonic(), problem.message)
+        for job in group:
+            job.done.set_exception(problem)
+
+    def _newer_schema(self) -> TracerError | None:
+        """The problem, if another process has meanwhile brought the database to a schema that is not ours."""
+        try:
+            with self._store.reading() as connection:
+                revisions(connection)
+        except TracerError as problem:
+            return problem
+        return None
+
     def _commit(self, group: list[_Job]) -> set[tuple[str, bytes]]:
         spans = [span for job in group for span in job.spans]
         logs = [log for job in group for log in job.logs]
         with self._store.writing() as connection:
             changes = self._applier.apply(connection, spans, logs)
+        self._failed = None
         if changes.traces:
-            self._on_commit(changes)
+            try:
+                self._on_commit(changes)
+            except Exception:
+                logger.exception("open pages were not told of a commit")
         return changes.refused
 
     def _prune(self) -> None:

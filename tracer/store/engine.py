@@ -199,7 +199,16 @@ def _postgres_engine(url: URL, durability: str, *, pool_size: int, read_only: bo
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 4, "options": options, "application_name": "stepscope"},
+        connect_args={
+            "connect_timeout": 4,
+            # A host that has vanished is noticed in seconds, not after the system's quarter of an hour.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 5_000,
+            "options": options,
+            "application_name": "stepscope",
+        },
     )
 
 
