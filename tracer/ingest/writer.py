@@ -145,7 +145,7 @@ class Writer:
         job = _Job(spans, logs)
         size = job.size
 
-        def settled(_: Future[None]) -> None:
+        def settled(_: Future[Rejections]) -> None:
             job.spans = job.logs = ()  # a job that was given up may stay in the queue for long
             with self._wake:
                 self._backlog -= size
