@@ -17,6 +17,7 @@ from tracer.ingest.prepare import PreparedSpan
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
+from tracer.store.sql import Sql
 from tracer.units import MINUTE
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ CHANGES_KEPT = 10 * MINUTE
 """How long the change feed remembers: other processes poll it at least every second."""
 
 PRUNE_EVERY_S = 60.0
+FOLD_EVERY_S = 30.0
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._pruned_at = time.monotonic()
+        self._pruned_at = self._folded_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -94,6 +96,7 @@ class Writer:
             if group:
                 self._write(group)
             self._prune()
+            self._fold()
 
     def _take(self) -> list[_Job]:
         """Take waiting jobs up to the bounds of one commit, at least one."""
@@ -148,3 +151,16 @@ class Writer:
                 connection.exec_driver_sql(f"DELETE FROM change WHERE at < {time.time_ns() - CHANGES_KEPT}")
         except Exception as problem:  # noqa: BLE001 - what is not pruned now is pruned next time; the writer goes on
             logger.warning("the change feed was not pruned: %s", problem)
+
+    def _fold(self) -> None:
+        """Keep the metrics cube bounded, now and then and in slices, also when there is always something to write."""
+        if self._store.read_only or time.monotonic() - self._folded_at < FOLD_EVERY_S:
+            return
+        try:
+            with self._store.writing() as connection:
+                more = self._applier.folding.step(Sql(connection), now=time.time_ns())
+        except Exception as problem:  # noqa: BLE001 - what is not folded now is folded next time; the writer goes on
+            logger.warning("the metrics were not folded: %s", problem)
+            more = False
+        if not more:
+            self._folded_at = time.monotonic()

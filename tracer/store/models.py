@@ -218,5 +218,24 @@ sign_in = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+# The metrics cube, see `store/cube.py`: sums and histograms by hour and by day, in shards that are summed on reading.
+metric_cell = Table(
+    "metric_cell",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("period", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", LargeBinary(16), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("status", SmallInteger, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("model", Text),
+    Column("span_count", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    Column("durations", LargeBinary, nullable=False),
+    Column("first_tokens", LargeBinary, nullable=False),
+)
+
 SPAN_COLUMNS: tuple[str, ...] = tuple(column.name for column in span.columns)
 TRACE_COLUMNS: tuple[str, ...] = tuple(column.name for column in trace.columns)
