@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import deletions, health, otlp, traces
+from tracer.api import deletions, health, metrics, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
@@ -110,6 +110,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         otlp.router,
         traces.router,
         deletions.router,
+        metrics.router,
         health.router,
         trace_list.router,
         trace.router,

@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/deletions/{deletion_id}"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
+    ("GET", "/api/v1/metrics"): Right.read,
     ("GET", "/healthz"): Right.public,
     ("GET", "/readyz"): Right.public,
     ("GET", "/openapi.json"): Right.public,

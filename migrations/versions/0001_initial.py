@@ -200,6 +200,7 @@ def upgrade() -> None:
         sa.Column(
             "trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("deletion_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("trace_pk"),
     )
@@ -221,6 +222,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "metric_cell",
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("period", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("line", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("status", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("span_count", sa.BigInteger(), nullable=False),
+        sa.Column("sums", sa.LargeBinary(), nullable=False),
+        sa.Column("durations", sa.LargeBinary(), nullable=False),
+        sa.Column("first_tokens", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "period", "start", "line", "kind", "status", "shard"),
+    )
 
 
 def downgrade() -> None:
@@ -228,6 +247,7 @@ def downgrade() -> None:
     op.drop_table("remains")
     op.drop_index("tombstone_deleted", table_name="tombstone")
     op.drop_table("tombstone")
+    op.drop_table("metric_cell")
     op.drop_index(
         "span_calls",
         table_name="span",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
-from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, moment
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
 from tracer.errors import BadRequest, NotFound
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt
@@ -58,7 +58,7 @@ def delete_traces(
         raise BadRequest("Name the project whose traces are to be deleted.", field="project")
     reader = Reader(request)
     deleter: Deleter = request.app.state.deleter
-    start, end = moment(since, "from"), moment(until, "to")
+    start, end = read_moment(since, "from"), read_moment(until, "to")
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id
     receipt = deleter.ask(project_id=project_id, since=start, until=end)

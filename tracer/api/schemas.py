@@ -224,3 +224,52 @@ class Spans(Answer):
 
     items: list[Span]
     next_cursor: str | None
+
+
+class Percentiles(Answer):
+    """Milliseconds: the mean is exact, percentiles are within 3 %."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
+class Figures(Answer):
+    """What a number of finished steps comes to; null where no step told of it."""
+
+    count: int
+    errors: int
+    duration_ms: Percentiles | None
+    time_to_first_token_ms: Percentiles | None
+    tokens: Tokens | None
+    cost_usd: float | None
+
+
+class MetricPoint(Figures):
+    """The steps that began in one interval; `time` is its beginning."""
+
+    time: str
+
+
+class MetricSeries(Answer):
+    """The steps that share a value: null for those that have none, and for all together."""
+
+    value: str | None
+    other: bool = Field(description="True for the steps that have no series of their own.")
+    totals: Figures
+    points: list[MetricPoint] = Field(description="Oldest first; intervals without steps are left out.")
+
+
+class Metrics(Answer):
+    """Series and totals of the finished steps that began in a time, in whole hours (UTC)."""
+
+    project: str
+    of: Literal["steps"]
+    by: Literal["name", "kind", "model", "status"] | None
+    interval: str = Field(examples=["1h", "1d"])
+    from_: str = Field(alias="from")
+    to: str
+    searched_to: str | None = Field(description="Set where the work limit was reached: steps before it are left out.")
+    totals: Figures
+    series: list[MetricSeries]

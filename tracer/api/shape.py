@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
-from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
-from tracer.units import millis, rfc3339, usd
+from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, SpanRow, Step, TraceRow
+from tracer.units import DAY, HOUR, millis, rfc3339, usd
 
 
 def _time(instant: int | None) -> str | None:
@@ -147,3 +147,41 @@ def step(found: Step) -> dict[str, Any]:
         "partial_output": found.partial_output,
         "flags": list(found.flags),
     }
+
+
+def metrics(found: Metrics) -> dict[str, Any]:
+    """Series and totals of steps."""
+    days, rest = divmod(found.interval, DAY)
+    return {
+        "interval": f"{found.interval // HOUR}h" if rest else f"{days}d",
+        "from": rfc3339(found.since),
+        "to": rfc3339(found.until),
+        "searched_to": _time(found.searched_to),
+        "totals": _figures(found.totals),
+        "series": [
+            {
+                "value": one.value,
+                "other": one.other,
+                "totals": _figures(one.totals),
+                "points": [{"time": rfc3339(point.time), **_figures(point.figures)} for point in one.points],
+            }
+            for one in found.series
+        ],
+    }
+
+
+def _figures(found: Figures) -> dict[str, Any]:
+    return {
+        "count": found.span_count,
+        "errors": found.error_count,
+        "duration_ms": _percentiles(found.duration),
+        "time_to_first_token_ms": _percentiles(found.time_to_first_token),
+        "tokens": tokens(found.usage),
+        "cost_usd": _money(found.cost),
+    }
+
+
+def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
+    if found is None:
+        return None
+    return {name: millis(getattr(found, name)) for name in ("mean", "p50", "p95", "p99")}

@@ -84,8 +84,8 @@ def list_traces(
             after=cursor,
             limit=limit,
             order=order,
-            since=moment(since, "from"),
-            until=moment(until, "to"),
+            since=read_moment(since, "from"),
+            until=read_moment(until, "to"),
             abandoned_after=reader.abandoned_after,
         )
     return JsonAnswer({"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor})
@@ -147,8 +147,8 @@ def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any
     )
 
 
-def moment(text: str | None, field: str) -> UnixNanos | None:
-    """Read a time parameter; raises BadRequest, naming `field`, when it is none."""
+def read_moment(text: str | None, field: str) -> UnixNanos | None:
+    """Read a time in a parameter; raises BadRequest for anything else."""
     if text is None:
         return None
     try:

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tracer.ingest import relate
+from tracer.ingest import cube, relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
+from tracer.ingest.fold import Folding
 from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
@@ -80,6 +81,7 @@ class Applier:
     def __init__(self, *, shard: int, prices: PriceBook) -> None:
         self._prices = prices
         self.projects = ProjectIds()
+        self.folding = Folding()
         self.shard = shard
         self._known: OrderedDict[int, tuple[int, dict[bytes, Place]]] = OrderedDict()
         self._known_count = 0
@@ -120,12 +122,13 @@ class Applier:
         self._sort_out(sql, touched)
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
         self._write_new_traces(sql, touched, now)
-        self._write_spans(sql, touched, now)
+        counted, replaced = self._write_spans(sql, touched, now)
         for trace in touched:
             if trace.changed:
                 self._roll_up(sql, trace)
         self._write_rollups(sql, touched, now)
         self._count(sql, touched, now)
+        self.folding.watch(cube.add(sql, counted, instead_of=replaced))
         for trace in touched:
             if trace.changed:
                 changes.add(trace.key)
@@ -225,20 +228,30 @@ class Applier:
             ],
         )
 
-    def _write_spans(self, sql: Sql, touched: list[_Touched], now: int) -> None:
+    def _write_spans(
+        self, sql: Sql, touched: list[_Touched], now: int
+    ) -> tuple[list[cube.CountedSpan], list[cube.CountedSpan]]:
+        """Write spans and bodies; returns what the metrics cube counts, and the rows that it counts no longer."""
         inserts: list[tuple[Any, ...]] = []
         updates: list[tuple[Any, ...]] = []
         packs: list[tuple[Any, ...]] = []
         partials: list[tuple[Any, ...]] = []
         settled: list[tuple[Any, ...]] = []
+        counted: list[cube.CountedSpan] = []
+        replaced: list[cube.CountedSpan] = []
         for trace in touched:
+            project = trace.key[0]
             for span, row in trace.reread:
                 columns = span_row(span, place_of(row), row.received_at)
                 updates.append((*columns[1:], trace.pk, columns[0]))
+                counted.append((project, cube.counted((trace.pk, *columns))))
+                replaced.append(cube.counted_row(project, row))
             if not trace.inserted and not trace.finished:
                 continue
             packer = trace.packer = self._packer(sql, trace)
-            inserts += [(trace.pk, *span_row(span, packer.add(span.body), now)) for span in trace.inserted]
+            rows = [(trace.pk, *span_row(span, packer.add(span.body), now)) for span in trace.inserted]
+            counted += [(project, cube.counted(row)) for row in rows]
+            inserts += rows
             for span in trace.finished:
                 stored = trace.stored[span.record.span_id]
                 same = span.running and self._same_body(sql, trace, span, stored)
@@ -247,6 +260,8 @@ class Applier:
                 updates.append((*columns[1:], trace.pk, columns[0]))
                 if span.partial_output is None:
                     settled.append((trace.pk, span.record.span_id))
+                if not span.running:
+                    counted.append((project, cube.counted((trace.pk, *columns))))
             partials += [
                 (trace.pk, span.record.span_id, span.partial_output)
                 for span in (*trace.inserted, *trace.finished)
@@ -267,6 +282,7 @@ class Applier:
             then="ON CONFLICT (trace_pk, span_id) DO UPDATE SET text = excluded.text",
         )
         sql.many("DELETE FROM partial_output WHERE trace_pk = ? AND span_id = ?", settled)
+        return counted, replaced
 
     def _packer(self, sql: Sql, trace: _Touched) -> Packer:
         if trace.new or not trace.pack_count:

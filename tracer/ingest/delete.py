@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tracer.ingest import cube
 from tracer.ingest.apply import Changes, lock_traces
 from tracer.ingest.tombstones import write_tombstones
 from tracer.store.models import PACKS_PER_TRACE
@@ -52,15 +53,16 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
         return deleted
     keys = [(row.project_id, row.trace_id) for row in rows]
     small = [row.id for row in rows if row.span_count <= LARGE]
-    large = [row.id for row in rows if row.span_count > LARGE]
+    large = [(row.id, row.project_id, deletion_id) for row in rows if row.span_count > LARGE]
     write_tombstones(sql, keys, now)
     _count_off(sql, [(row.project_id, row.span_count) for row in rows], shard)
+    cube.subtract(sql, small)
     sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ?", [(key[1], key[0]) for key in keys])
     sql.many("DELETE FROM partial_output WHERE trace_pk = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM span WHERE trace_pk = ?", [(pk,) for pk in small])
     sql.many("DELETE FROM pack WHERE id >= ? AND id < ?", [_pack_range(pk) for pk in small])
-    sql.insert("remains", ("trace_pk", "deletion_id"), [(pk, deletion_id) for pk in large])
+    sql.insert("remains", ("trace_pk", "project_id", "deletion_id"), large)
     sql.insert("change", ("project_id", "trace_id", "at"), [(*key, now) for key in keys])
     for row in rows:
         deleted.traces += 1
@@ -71,14 +73,14 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
 
 def sweep(sql: Sql, *, spans: int) -> bool:
     """Delete up to so many rows of a large trace that was deleted; False when no such trace is left."""
-    found = sql.rows("SELECT trace_pk FROM remains ORDER BY trace_pk LIMIT 1")
+    found = sql.rows("SELECT trace_pk, project_id FROM remains ORDER BY trace_pk LIMIT 1")
     if not found:
         return False
-    pk = found[0].trace_pk
-    gone = sql.run(
-        "DELETE FROM span WHERE trace_pk = ? AND span_id IN (SELECT span_id FROM span WHERE trace_pk = ? LIMIT ?)",
-        [pk, pk, spans],
-    )
+    pk, project_id = found[0].trace_pk, found[0].project_id
+    rows = sql.rows("SELECT * FROM span WHERE trace_pk = ? ORDER BY span_id LIMIT ?", [pk, spans])
+    cube.take_away(sql, [cube.counted_row(project_id, row) for row in rows])
+    sql.many("DELETE FROM span WHERE trace_pk = ? AND span_id = ?", [(pk, row.span_id) for row in rows])
+    gone = len(rows)
     if gone == 0:
         gone = sql.run(
             "DELETE FROM pack WHERE id IN (SELECT id FROM pack WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",

@@ -52,7 +52,7 @@ CALL_COLUMNS = (
 
 def span_rows(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> list[Any]:
     """The rows of the named spans, (trace's row number, span id), that are stored."""
-    return list(sql.rows_in("SELECT * FROM span WHERE (trace_pk, span_id) IN ({keys})", keys))
+    return list(sql.rows_at("span", ("trace_pk", "span_id"), keys))
 
 
 def all_spans(sql: Sql, pk: int) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tracer.ingest.cube_check import cube_differences
 from tracer.ingest.verify_trace import TraceCheck
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
@@ -69,6 +70,9 @@ def verify(store: Store) -> Iterator[Difference]:
     with store.reading() as connection:
         sql = Sql(connection)
         yield from _counters(sql)
+        for row in sql.rows("SELECT id FROM project ORDER BY id"):
+            for sentence in cube_differences(sql, row.id):
+                yield Difference("metrics", row.id, stored=sentence, expected="what the spans add up to")
         yield from _deleted(sql)
 
 

@@ -43,6 +43,8 @@ T = TypeVar("T")
 FRESH_S = 10.0
 """So long after a commit failed the writer is taken to be in trouble, unless a later one succeeds."""
 
+FOLD_EVERY_S = 30.0
+
 
 @dataclass(slots=True)
 class _Job:
@@ -103,7 +105,7 @@ class Writer:
         self._stopping = False
         self._backlog = 0
         self._failed: tuple[float, str] | None = None
-        self._pruned_at = time.monotonic()
+        self._pruned_at = self._folded_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -186,6 +188,7 @@ class Writer:
             if one is not None:
                 one.run()
             self._prune()
+            self._fold()
 
     def _take(self) -> list[_Job]:
         """Take waiting jobs up to the bounds of one commit, at least one."""
@@ -267,3 +270,16 @@ class Writer:
                 prune_tombstones(sql, time.time_ns())
         except Exception as problem:  # noqa: BLE001 - what is not pruned now is pruned next time; the writer goes on
             logger.warning("the change feed was not pruned: %s", problem)
+
+    def _fold(self) -> None:
+        """Keep the metrics cube bounded, now and then and in slices, also when there is always something to write."""
+        if self._store.read_only or time.monotonic() - self._folded_at < FOLD_EVERY_S:
+            return
+        try:
+            with self._store.writing() as connection:
+                more = self._applier.folding.step(Sql(connection), now=time.time_ns())
+        except Exception as problem:  # noqa: BLE001 - what is not folded now is folded next time; the writer goes on
+            logger.warning("the metrics were not folded: %s", problem)
+            more = False
+        if not more:
+            self._folded_at = time.monotonic()

@@ -236,6 +236,7 @@ remains = Table(
     "remains",
     metadata,
     Column("trace_pk", Rowid, primary_key=True, autoincrement=False),
+    Column("project_id", Rowid, nullable=False),
     Column("deletion_id", Rowid, nullable=False),
 )
 
@@ -257,6 +258,25 @@ deletion = Table(
     Column("finished_at", BigInteger),
     Column("beat_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# The metrics cube, see `store/cube.py`: sums and histograms by hour and by day, in shards that are summed on reading.
+metric_cell = Table(
+    "metric_cell",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("period", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", LargeBinary(16), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("status", SmallInteger, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("model", Text),
+    Column("span_count", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    Column("durations", LargeBinary, nullable=False),
+    Column("first_tokens", LargeBinary, nullable=False),
 )
 
 SPAN_COLUMNS: tuple[str, ...] = tuple(column.name for column in span.columns)
