@@ -1,0 +1,154 @@
+"""Steps that come faster than they can be written out: kept on disk as they are, and taken back in their order.
+
+A tight loop shares the interpreter with the delivery thread; writing a step out costs more than making one, putting it
+aside costs a tenth. The files have no name: nobody else can open them, and they are gone when the process is.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from . import _guard
+from ._context import Around
+from ._sinks import NOWHERE
+from ._steps import UNSET, Step
+
+CHUNK = 8 * 1024 * 1024
+"""Bytes of steps put aside at once."""
+
+# What a finished step is, beside what it is only while it runs.
+_PLAIN = ("_trace", "_span", "_parent", "_start", "_end", "_name", "_kind", "_tags", "_metadata", "_extra", "_events")
+
+
+class _Chunk(NamedTuple):
+    """One file of steps."""
+
+    handle: int
+    length: int
+    count: int
+
+
+class Overflow:
+    """The steps that were put aside. Used by one thread at a time."""
+
+    def __init__(self, file: Callable[[], int], write: Callable[[Step], bytes | None]) -> None:
+        """`file` opens a nameless file (OSError where it can't); `write` writes a step out."""
+        self._file = file
+        self._write = write
+        self._chunks: deque[_Chunk] = deque()
+        self._open: deque[Step | bytes] = deque()
+        self.waiting = 0
+        """Steps that wait in files."""
+        self.size = 0
+        """Bytes of the files."""
+
+    def __len__(self) -> int:
+        return self.waiting + len(self._open)
+
+    def put(self, steps: list[Step], room: int) -> bool:
+        """Put steps aside in a file; False where the disk can't take them: nothing is kept then."""
+        records = [_record(step) for step in steps]
+        try:
+            data = marshal.dumps(records)
+        except ValueError:  # something in one of them is no plain value: that step is written out
+            data = marshal.dumps([self._plainly(step, record) for step, record in zip(steps, records, strict=True)])
+        if len(data) > room:
+            return False
+        try:
+            handle = self._file()
+        except OSError as error:
+            _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
+            return False
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        except OSError as error:
+            os.close(handle)
+            _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
+            return False
+        self._chunks.append(_Chunk(handle, len(data), len(records)))
+        self.waiting += len(records)
+        self.size += len(data)
+        return True
+
+    def take(self) -> Step | bytes | None:
+        """Take back the step that waits longest, or what was written of it; None where none waits."""
+        if not self._open:
+            self._read()
+        return self._open.popleft() if self._open else None
+
+    def close(self) -> int:
+        """Give up what waits; returns how many steps that were."""
+        lost = len(self)
+        self._open.clear()
+        for chunk in self._chunks:
+            with suppress(OSError):
+                os.close(chunk.handle)
+        self._chunks.clear()
+        self.waiting = self.size = 0
+        return lost
+
+    def _read(self) -> None:
+        while self._chunks and not self._open:
+            chunk = self._chunks.popleft()
+            self.waiting -= chunk.count
+            self.size -= chunk.length
+            try:
+                os.lseek(chunk.handle, 0, os.SEEK_SET)
+                data = bytearray()
+                while len(data) < chunk.length:
+                    part = os.read(chunk.handle, chunk.length - len(data))
+                    if not part:
+                        break
+                    data += part
+                records = marshal.loads(data)  # noqa: S302  (nobody but us could have written there)
+                self._open.extend(record if isinstance(record, bytes) else _step(record) for record in records)
+            except Exception:
+                # Counted by whoever takes them: as steps that could not be written.
+                self._open.extend([b""] * (chunk.count - len(self._open)))
+                _guard.failed("reading steps back from disk")
+            finally:
+                os.close(chunk.handle)
+
+    def _plainly(self, step: Step, record: tuple[object, ...]) -> object:
+        try:
+            marshal.dumps([record])
+        except ValueError:
+            return self._write(step) or b""
+        return record
+
+
+def _record(step: Step) -> tuple[object, ...]:
+    around = step._around
+    return (
+        step._trace, step._span, step._parent, step._start, step._end, step._name, step._kind, step._tags,
+        step._metadata, step._extra, step._events, step._failure, step._chunks,
+        ... if step._input is UNSET else step._input,
+        ... if step._output is UNSET else step._output,
+        None if around is None else (around[0], around[1], around[2], dict(around[3]), around[4], around[5]),
+    )  # fmt: skip
+
+
+def _step(record: tuple[object, ...]) -> Step:
+    """Make a step again that was put aside: all that is written of a finished one."""
+    step = Step.__new__(Step)
+    for name, value in zip(_PLAIN, record, strict=False):
+        setattr(step, name, value)
+    failure, chunks, given, made, around = record[len(_PLAIN) :]
+    for name, value in (
+        ("_failure", failure),
+        ("_chunks", chunks),
+        ("_input", UNSET if given is ... else given),
+        ("_output", UNSET if made is ... else made),
+        ("_around", Around(*around) if isinstance(around, tuple) else None),
+        ("_size", 0),
+        ("_sink", NOWHERE),
+    ):
+        setattr(step, name, value)
+    return step
