@@ -323,7 +323,7 @@ def test_s33_more_than_five_neighbours_alike_stand_in_one_row_that_sums_them_up(
 
 def test_s8_a_figure_that_lacks_a_part_is_marked_and_says_why() -> None:
     (view,) = first_rows(grown({"tokens": 12, "cost": 2_400_000, "flags": SUMMED | NO_PRICE}), selected=None, now=NOW)
-    assert (view.tokens, view.cost, view.figures) == ("12", "$0.0024+", "sum")
+    assert (view.tokens, view.cost, view.figures) == ("12", "$0.0024+", "rolled")
     assert view.lacks == "partial: there are calls without a price in it"
 
 

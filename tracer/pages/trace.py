@@ -17,12 +17,15 @@ from tracer.pages.json_view import json_tree
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
 from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
+from tracer.prices import PriceBook
+from tracer.prices.rates import CostLine
 from tracer.queries.outline import CHILD_ERROR, ERROR, Outline, outline
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.steps import calls_before
 from tracer.queries.steps import step as load_step
 from tracer.queries.traces import trace_by_id
-from tracer.units import Nanos, UnixNanos, format_duration
+from tracer.units import Nanos, format_duration
 
 router = APIRouter(include_in_schema=False, prefix="/p/{slug}/traces/{trace_id}")
 
@@ -37,6 +40,14 @@ class TracePage:
     row_count: int
     ticks: Sequence[str]
     step: StepView | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """How a call's cost comes about; `why` says so when there are no lines."""
+
+    lines: Sequence[CostLine] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,10 @@ class StepView:
     output: content.Side | None
     documents: Sequence[content.DocumentView]
     more_documents: int
+    embeddings: Sequence[tuple[content.Text | None, str]]
+    bill: Bill
+    since: SpanRow | None
+    """The model call before, whose conversation this one goes on with."""
     previous: str | None
     next: str | None
 
@@ -94,7 +109,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
                 project,
                 trace,
                 load_step(conn, trace=trace, span_id=rows.ids[chosen].hex()),
-                now,
+                _Surroundings(request, conn),
                 previous=rows.ids[chosen - 1].hex() if chosen else None,
                 following=rows.ids[chosen + 1].hex() if chosen + 1 < len(rows) else None,
             )
@@ -117,7 +132,7 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
     with reading(request) as conn:
         project, trace = _trace(conn, request, slug, trace_id)
         found = load_step(conn, trace=trace, span_id=span_id)
-        view = _step_view(project, trace, found, unix_now(), whole=whole)
+        view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
 
 
@@ -193,7 +208,7 @@ def _step_view(
     project: ProjectRow,
     trace: TraceRow,
     found: Step,
-    now: UnixNanos,
+    around: _Surroundings,
     *,
     whole: bool = False,
     previous: str | None = None,
@@ -203,7 +218,8 @@ def _step_view(
     row = found.row
     took = row.duration
     if row.status == "running":
-        took = Nanos(max(0, now - row.start_time))
+        took = Nanos(max(0, unix_now() - row.start_time))
+    since, seen = around.call_before(trace, found)
     return StepView(
         project=project,
         trace=trace,
@@ -213,13 +229,48 @@ def _step_view(
         share="" if trace.status == "running" else _share(row, trace),
         failures=content.failures(found),
         prompt=content.prompt(found),
-        input=content.input_side(found, whole=whole),
+        input=content.input_side(found, whole=whole, seen=seen),
         output=content.output_side(found, whole=whole),
         documents=documents,
         more_documents=more,
+        embeddings=content.embeddings(found),
+        bill=around.bill(row),
+        since=since,
         previous=previous,
         next=following,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What the view of a step needs beside the step: the trace's other calls, and prices."""
+
+    request: Request
+    conn: Connection
+
+    def call_before(self, trace: TraceRow, found: Step) -> tuple[SpanRow | None, int]:
+        """The model call whose conversation this step goes on with, and how many messages of it."""
+        messages = found.content.input_messages
+        if found.row.kind != "llm" or not messages or len(messages) < 2:
+            return None, 0
+        best, most = None, 0
+        for earlier in calls_before(self.conn, trace=trace, row=found.row):
+            shared = content.shared_start(messages, earlier.content.input_messages or [])
+            if shared > most:
+                best, most = earlier.row, shared
+        return best, most
+
+    def bill(self, row: SpanRow) -> Bill:
+        """The arithmetic of a call's cost, as long as today's prices still give what was stored."""
+        if row.cost is None:
+            return Bill()
+        if row.cost_source == "sent":
+            return Bill(why="This cost came with the step, from the client.")
+        prices = cast(PriceBook, self.request.app.state.prices)
+        cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
+        if cost is None or cost.total != row.cost:
+            return Bill(why="This cost was worked out when the step arrived, with the prices known then.")
+        return Bill(cost.lines)
 
 
 def _share(row: SpanRow, trace: TraceRow) -> str:

@@ -71,7 +71,7 @@ class RowView:
     tokens: str
     cost: str
     figures: str
-    """Where tokens and cost come from: `sum` of the steps below, `twice` when they are counted elsewhere, or own."""
+    """Where tokens and cost come from: `rolled` up from the steps below, `twice` when they are counted elsewhere, or own."""
     lacks: str
     """Why a `+` stands behind a figure."""
 
@@ -256,7 +256,7 @@ def _row(
         duration=duration,
         tokens="" if tokens < 0 else format_count(tokens) + ("+" if flags & NO_USAGE else ""),
         cost=_cost(kind, tokens, cost, flags),
-        figures="twice" if flags & REPEATED else "sum" if flags & SUMMED else "",
+        figures="twice" if flags & REPEATED else "rolled" if flags & SUMMED else "",
         lacks=_lacks(tokens, cost, flags),
     )
 

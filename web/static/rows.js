@@ -105,7 +105,7 @@ export class Row {
 
     write(this.took, facts.duration);
     put(this.took, "class", facts.hot ? "r took hot" : "r took");
-    const figures = facts.flags & REPEATED ? " twice" : facts.flags & SUMMED ? " sum" : "";
+    const figures = facts.flags & REPEATED ? " twice" : facts.flags & SUMMED ? " rolled" : "";
     const lacks = lacking(facts);
     for (const cell of [this.tokens, this.usd]) {
       if (lacks) put(cell, "title", lacks);
