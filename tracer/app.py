@@ -29,6 +29,7 @@ from tracer.pages import live as live_page
 from tracer.pages import sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
+from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 from tracer.store.engine import Store
@@ -102,6 +103,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.writer = writer
     app.state.deleter = deleter
     app.state.prices = prices
+    app.state.skeletons = SkeletonCache()
     app.state.open_server = not settings.beyond_loopback
     app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
     app.state.readiness = health.Readiness(store, writer)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, text
 
 from tracer.errors import NotFound
 from tracer.otlp.dialects import read_content
@@ -55,6 +55,34 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str) -> Step:
     child_error = any(child.status == Status.error for child in children)
     logs = _logs(conn, trace, raw)
     return _step(conn, trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
+
+
+EARLIER_CALLS = 3
+"""Model calls before one, in the whole trace and beside it, of which one may have begun the same conversation."""
+
+
+def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Step]:
+    """The model calls that began shortly before this step in its trace, those beside it first; the latest first."""
+    raw = bytes.fromhex(row.span_id)
+    earlier = [
+        span.c.trace_pk == trace.received,
+        text("kind IN (3, 6)"),  # as the index of calls has it
+        span.c.kind == Kind.llm,
+        span.c.start_time <= row.start_time,
+        span.c.span_id != raw,
+    ]
+    beside = [*earlier, span.c.parent_id == bytes.fromhex(row.parent_id)] if row.parent_id else None
+    found: dict[bytes, Row[Any]] = {}
+    for where in (beside, earlier):
+        if where is not None:
+            newest = select(span).where(*where).order_by(span.c.start_time.desc(), span.c.span_id).limit(EARLIER_CALLS)
+            found |= {one.span_id: one for one in conn.execute(newest) if one.span_id not in found}
+    bodies = _bodies(conn, trace)
+    place = Placed(0, 0, 0, False)
+    return [
+        _step(conn, trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
+        for one in found.values()
+    ]
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:

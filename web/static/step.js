@@ -24,7 +24,7 @@ export class StepPane {
     this.row = 0;
     element.addEventListener("click", (event) => {
       const view = near(event, "[data-view]");
-      const link = near(event, "nav.steps a");
+      const link = near(event, "nav.steps a, a[data-step]");
       if (view) this.#keepView(view);
       else if (near(event, "[data-again]")) this.#fetch("innerHTML");
       else if (near(event, "[data-whole]")) this.#fetch("innerHTML", "?whole=true");
@@ -179,6 +179,7 @@ export class StepPane {
 
 /** @param {Element} part @param {string} wanted */
 function show(part, wanted) {
+  part.setAttribute("data-shown", wanted);
   for (const button of part.querySelectorAll("[data-view]")) {
     button.setAttribute("aria-pressed", String(button.getAttribute("data-view") === wanted));
   }
