@@ -19,6 +19,7 @@ from tracer.ingest.prepare import PreparedSpan, prepare
 from tracer.otlp.decode import decode_traces
 from tracer.otlp.inflate import inflate
 from tracer.prices import PriceBook
+from tracer.serve import collect_seldom
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate
@@ -75,6 +76,7 @@ def main() -> None:
     streams = [list(Chain(seed).bodies(options.spans // 4)) for seed in range(4)]
     bodies = [body for group in zip(*streams, strict=True) for body in group]
     spans = sum(one.spans for one in bodies)
+    collect_seldom()
     with tempfile.TemporaryDirectory(prefix="stepscope-stages-") as folder:
         runs = [one_run(bodies, Path(folder) / f"{number}.db").spent for number in range(options.runs)]
     for stage in STAGES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -364,8 +363,8 @@ class Applier:
             "span_count": rollup.span_count,
             "running_count": rollup.running_count,
             "error_count": rollup.error_count,
-            "models": json.dumps(sorted(rollup.models), ensure_ascii=False),
-            "services": json.dumps(sorted(rollup.services), ensure_ascii=False),
+            "models": as_json(sorted(rollup.models)),
+            "services": as_json(sorted(rollup.services)),
             "version": (row.version if row is not None else 0) + 1,
             "pack_count": trace.pack_count,
             "state": rollup.dump_state(),

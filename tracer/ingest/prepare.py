@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tracer.otlp.assemble import is_running
 from tracer.otlp.dialects import preview, read_facts
 from tracer.otlp.dialects.reading import CALL_KINDS, Facts
-from tracer.otlp.records import STATUS_ERROR, LogRecord, SpanRecord
+from tracer.otlp.records import STATUS_ERROR, Attributes, LogRecord, SpanRecord
 from tracer.prices import PriceBook
 from tracer.store.bodies import BodyEncoder, EncodedBody
 from tracer.store.models import Status
@@ -75,14 +75,15 @@ class PreparedSpan:
 
 def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
     """The project's name: the header's, else the resource's or the span's own word for it, else `default`."""
-    if asked:
-        return asked
-    for source in (record.resource, record.attributes):
-        for key in ("stepscope.project", "openinference.project.name"):
-            name = source.get(key)
-            if isinstance(name, str) and name.strip():
-                return project_name(name)
-    return DEFAULT_PROJECT
+    return asked or _named_in(record.resource) or _named_in(record.attributes) or DEFAULT_PROJECT
+
+
+def _named_in(attributes: Attributes) -> str | None:
+    for key in ("stepscope.project", "openinference.project.name"):
+        name = attributes.get(key)
+        if isinstance(name, str) and name.strip():
+            return project_name(name)
+    return None
 
 
 def project_name(text: str) -> str:
@@ -98,7 +99,12 @@ def prepare(records: list[SpanRecord], *, asked_project: str | None, prices: Pri
     """
     encoder = BodyEncoder()
     asked = project_name(asked_project) if asked_project and asked_project.strip() else None
-    return [_prepare(record, encoder, asked, prices) for record in records]
+    if asked is not None:
+        return [_prepare(record, encoder, asked, prices) for record in records]
+    # Spans share their resources: each is asked once for its project.
+    named = {id(record.resource): record.resource for record in records}
+    of_resource = {key: _named_in(resource) for key, resource in named.items()}
+    return [_prepare(record, encoder, of_resource[id(record.resource)], prices) for record in records]
 
 
 def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
@@ -139,13 +145,20 @@ def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None, prices
     )
 
 
+_STATUSES = (Status.unset, Status.ok, Status.error)
+
+
 def _status(code: int) -> Status:
-    return Status(code) if 0 <= code <= STATUS_ERROR else Status.unset
+    return _STATUSES[code] if 0 <= code <= STATUS_ERROR else Status.unset
+
+
+# One encoder for all: `json.dumps` makes a new one for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
 
 
 def as_json(value: object) -> str:
     """Compact JSON for a text column; what JSON cannot say (NaN, bytes) becomes text."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+        return _encode(value)
     except ValueError:
-        return json.dumps(str(value), ensure_ascii=False)
+        return _encode(str(value))
