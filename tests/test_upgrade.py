@@ -125,6 +125,7 @@ def test_the_upgrade_of_a_file_leaves_a_whole_copy_of_what_it_was(filled: str, t
     if url.get_backend_name() != "sqlite":
         assert done.backup is None
         return
+    assert done.backup is not None
     assert done.backup == Path(f"{url.database}.{done.current}.backup")
     assert done.backup.stat().st_mode & 0o777 == 0o600
     assert list(done.backup.parent.glob("*.partial")) == []

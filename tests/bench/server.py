@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psutil
@@ -33,19 +35,35 @@ class Figures:
     idle_mib: float
 
 
-class Server:
+class Measured(Protocol):
+    """A server that is sent spans and watched; `headers` are those that it asks for."""
+
+    url: str
+    headers: dict[str, str]
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far."""
+
+    @property
+    def memory_mib(self) -> float:
+        """Resident memory now."""
+
+
+class Server(Measured):
     """Our service in a process of its own."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
         started = time.perf_counter()
-        self.process = Popen(command, stdout=PIPE, text=True)
+        self.process = Popen(command, stdout=PIPE, text=True, env={**os.environ, **variables})
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith(READY_WORDS):
             raise RuntimeError(f"the server did not start: {line!r}")
         self.start_seconds = time.perf_counter() - started
         self.url = line.removeprefix(READY_WORDS).strip()
+        self.headers: dict[str, str] = {}
         self._watched = psutil.Process(self.process.pid)
 
     @property
@@ -66,16 +84,16 @@ class Server:
 
 
 @contextmanager
-def running(data: Path, *arguments: str) -> Iterator[Server]:
-    """A server for the time of a with statement."""
-    server = Server(data, *arguments)
+def running(data: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """A server for the time of a with statement; `variables` are added to its environment."""
+    server = Server(data, *arguments, **variables)
     try:
         yield server
     finally:
         server.stop()
 
 
-def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
+def send(server: Measured, streams: Sequence[Sequence[Body]]) -> Figures:
     """Send each stream from a connection of its own, all at once, waiting for each acknowledgement."""
     place = urlsplit(server.url)
     waits: list[float] = []
@@ -84,7 +102,7 @@ def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
 
     def sender(bodies: Sequence[Body]) -> None:
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
-        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **server.headers}
         for one in bodies:
             while True:
                 asked = time.perf_counter()

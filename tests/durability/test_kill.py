@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,8 @@ def test_r06_what_the_sdk_reports_as_delivered_is_there_once(database_url: str, 
     made, recorded, delivered, dropped = map(int, out.split())
     assert (recorded, delivered, dropped) == (4 * made, 4 * made, 0)
     with Client(service.url, project="durable-sdk") as client:
-        items, cursor = [], ""
+        items: list[dict[str, Any]] = []
+        cursor: str | None = ""
         while cursor is not None:
             page = client.read(
                 "/api/v1/traces", project=client.project, limit=1000, **({"cursor": cursor} if cursor else {})
