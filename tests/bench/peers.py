@@ -260,7 +260,7 @@ def _peer(peer: Peer, streams: Sequence[Sequence[Body]], agent: Sequence[Sequenc
         size = peer.size(data)
         began = time.perf_counter()
         send(server, agent)
-        while _stored(peer, data, began, spans + 1) < spans + _spans(agent):
+        while _stored(peer, data, began, spans + _spans(agent)) < spans + _spans(agent):
             time.sleep(0.2)
         return Found(
             figures.spans_per_second,

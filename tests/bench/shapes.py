@@ -62,7 +62,7 @@ def large_trace(seed: int) -> list[Span]:
 
 def agent_loop(seed: int) -> list[Span]:
     """Model calls whose messages travel as one JSON text, as most instrumentations send them."""
-    chance = random.Random(seed)
+    chance = random.Random(f"agent {seed}")  # no id is one of a chain's
     words = Words(chance)
     trace_id, root = chance.randbytes(16), chance.randbytes(8)
     start = time.time_ns()
