@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from tracer.ingest import relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
+from tracer.ingest.locks import lock_traces
 from tracer.ingest.logs import attach, logs_of_traces, reread, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
@@ -29,7 +30,6 @@ from tracer.store.sql import Sql
 KNOWN_PIECES_KEPT = 50_000
 """Places of pieces remembered between commits, over all traces (about 10 MB)."""
 
-LOCK_CLASS = 4748
 Key = tuple[int, bytes]
 """(project id, trace id)."""
 
@@ -132,10 +132,7 @@ class Applier:
 
     def _touch(self, sql: Sql, incoming: dict[Key, dict[bytes, PreparedSpan]], log_keys: set[Key]) -> list[_Touched]:
         keys = sorted({*incoming, *log_keys})
-        if not sql.sqlite and keys:
-            # One process at a time for a trace: locks in order, so that no two wait for each other.
-            buckets = sorted({int.from_bytes(trace_id[:4], signed=True) for _, trace_id in keys})
-            sql.run("SELECT pg_advisory_xact_lock(?, b) FROM unnest(?::int[]) b", [LOCK_CLASS, buckets])
+        lock_traces(sql, [trace_id for _, trace_id in keys])
         rows = {
             (row.project_id, row.trace_id): row
             for row in sql.rows_in(
