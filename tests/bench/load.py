@@ -93,7 +93,7 @@ class Chain:
         ) -> None:
             nonlocal clock
             length = int(millis * chance.uniform(0.6, 1.4)) * MILLISECOND
-            spans.append(_span(chance, trace_id, parent, name, kind, clock, clock + length, attributes, error))
+            spans.append(make_span(chance, trace_id, parent, name, kind, clock, clock + length, attributes, error))
             clock += length + 20_000
 
         def call(name: str, millis: int) -> str:
@@ -142,7 +142,7 @@ class Chain:
         step(root_id, "rerank", "RERANKER", 60, {"reranker.query": question, "reranker.model_name": "rerank-3"})
         answer = call("answer_llm", 900)
         step(root_id, "parse_output", "CHAIN", 1, _texts(answer, answer[:800]))
-        root = _span(chance, trace_id, b"", "rag_agent", "CHAIN", start, clock, {
+        root = make_span(chance, trace_id, b"", "rag_agent", "CHAIN", start, clock, {
             **_texts(question, answer), "session.id": f"session-{chance.randint(1, 2_000)}",
             "user.id": f"user-{chance.randint(1, 400)}", "tag.tags": ["prod", "rag"],
             "metadata": '{"release": "2026.10", "tier": "gold"}',
@@ -172,7 +172,7 @@ def _texts(given: str, made: str) -> dict[str, object]:
     }
 
 
-def _span(
+def make_span(
     chance: random.Random,
     trace_id: bytes,
     parent: bytes,
@@ -181,8 +181,9 @@ def _span(
     start: int,
     end: int,
     attributes: dict[str, object],
-    error: str,
+    error: str = "",
 ) -> Span:
+    """One span in OpenInference's convention; times in Unix nanoseconds, `error` empty for none."""
     span = Span(
         trace_id=trace_id,
         span_id=chance.getrandbits(64).to_bytes(8),

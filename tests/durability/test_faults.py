@@ -161,3 +161,18 @@ def test_r17_pages_of_one_server_are_told_of_what_another_one_stored(
             trace = make.new_trace_id()
             sending.store(make.span("second", trace=trace))
             assert next(line for line in lines if trace in line)
+
+
+def test_r17_a_batch_of_very_many_traces_is_taken_while_others_write(
+    own_postgres: OwnPostgres, new_service: NewService
+) -> None:
+    """More traces than Postgres, as it comes, has locks for."""
+    one, two = new_service(own_postgres.url), new_service(own_postgres.url)
+    one.ready()
+    two.ready()
+    with Senders(lambda: two.url, seed=18, pause_s=0.005) as senders, Client(one.url, project="many") as client:
+        client.timeout = httpx.Timeout(120)
+        client.store(*(make.span() for _ in range(10_000)))
+        project = next(row for row in client.read("/api/v1/projects")["items"] if row["name"] == "many")
+        assert (project["trace_count"], project["span_count"]) == (10_000, 10_000)
+    hold_against(senders.traffic.facts, url=two.url, database=own_postgres.url)

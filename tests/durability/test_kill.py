@@ -90,7 +90,7 @@ def test_r06_what_the_sdk_reports_as_delivered_is_there_once(database_url: str, 
     assert (recorded, delivered, dropped) == (4 * made, 4 * made, 0)
     with Client(service.url, project="durable-sdk") as client:
         items: list[dict[str, Any]] = []
-        cursor = ""
+        cursor: str | None = ""
         while cursor is not None:
             page = client.read(
                 "/api/v1/traces", project=client.project, limit=1000, **({"cursor": cursor} if cursor else {})

@@ -14,6 +14,7 @@ from tracer.ingest import cube, relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
 from tracer.ingest.fold import Folding
+from tracer.ingest.locks import lock_traces
 from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
@@ -29,8 +30,6 @@ from tracer.store.sql import Sql
 
 KNOWN_PIECES_KEPT = 50_000
 """Places of pieces remembered between commits, over all traces (about 10 MB)."""
-
-LOCK_CLASS = 4748
 
 
 @dataclass(slots=True)
@@ -408,13 +407,3 @@ class Applier:
             "trace_count = project_counter.trace_count + excluded.trace_count, "
             "span_count = project_counter.span_count + excluded.span_count, last_seen = excluded.last_seen",
         )
-
-
-def lock_traces(sql: Sql, trace_ids: Iterable[bytes]) -> None:
-    """Let one process at a time write to these traces, until the transaction ends."""
-    if sql.sqlite:
-        return  # one writer at all
-    # In order, so that no two processes wait for each other.
-    buckets = sorted({int.from_bytes(trace_id[:4], signed=True) for trace_id in trace_ids})
-    if buckets:
-        sql.run("SELECT pg_advisory_xact_lock(?, b) FROM unnest(?::int[]) b", [LOCK_CLASS, buckets])

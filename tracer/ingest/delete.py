@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tracer.ingest import cube
-from tracer.ingest.apply import Changes, lock_traces
+from tracer.ingest.apply import Changes
+from tracer.ingest.locks import lock_traces
 from tracer.ingest.tombstones import write_tombstones
 from tracer.store.models import PACKS_PER_TRACE
 from tracer.store.sql import Sql

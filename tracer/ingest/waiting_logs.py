@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.ingest.apply import lock_traces
+from tracer.ingest.locks import lock_traces
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.tombstones import write_tombstones
 from tracer.store.engine import Store

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from tracer.errors import TracerError, Unavailable
 from tracer.ingest.apply import Applier, Changes
+from tracer.ingest.locks import TRACES_LOCKED_ONE_BY_ONE
 from tracer.ingest.prepare import PreparedSpan
 from tracer.ingest.tombstones import DELETED, prune_tombstones
 from tracer.otlp.decode import Rejections
@@ -30,8 +31,8 @@ from tracer.units import MINUTE
 logger = logging.getLogger(__name__)
 
 SPANS_PER_COMMIT = 8_192
-TRACES_PER_COMMIT = 2_000
-"""Bounds the advisory locks that one commit takes on Postgres."""
+TRACES_PER_COMMIT = TRACES_LOCKED_ONE_BY_ONE
+"""A single batch may have more."""
 
 SHARDS = 64
 CHANGES_KEPT = 10 * MINUTE
