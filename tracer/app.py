@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import health, otlp, traces
+from tracer.api import compat, health, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
@@ -34,7 +34,8 @@ from tracer.store.engine import Store
 logger = logging.getLogger(__name__)
 
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
-MACHINE_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/openapi.json")
+MACHINE_PATHS = ("/v1/", "/v2/", "/api/", "/otel/", "/agents/", "/runs/", "/info", "/version")
+MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json")
 """Refusals of these are for programs; of all others, for people."""
 
 
@@ -97,6 +98,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     for router in (
         otlp.router,
+        compat.router,
         traces.router,
         health.router,
         trace_list.router,
