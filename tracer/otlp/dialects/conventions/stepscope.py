@@ -12,11 +12,14 @@ from tracer.otlp.dialects.source import TEXT_MIME, Source
 PARTIAL = "stepscope.output.partial"
 """The output so far of a step that is still running."""
 
+LENGTHS = (("input", "stepscope.input.length"), ("output", "stepscope.output.length"))
+"""Where a text was cut: how many characters it had."""
+
 
 def content(source: Source, content: Content) -> None:
     """Fill in the growing output of a running step, until it has a finished one; and how long what was cut once was."""
-    for side in ("input", "output"):
-        length = values.count(source.get(f"stepscope.{side}.length"))
+    for side, key in LENGTHS:
+        length = values.count(source.get(key))
         value = source.value(f"{side}.value", f"{side}.mime_type") if length is not None else None
         if value is not None:
             setattr(content, side, replace(value, full_length=length))
