@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import deletions, health, metrics, otlp, traces
+from tracer.api import compat, deletions, health, metrics, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
@@ -40,7 +40,8 @@ WRITE_OUT_S = 1.0
 """At the end, after requests had their time: so long for the commit that is under way."""
 
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
-MACHINE_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/openapi.json")
+MACHINE_PATHS = ("/v1/", "/v2/", "/api/", "/otel/", "/agents/", "/runs/", "/info", "/version")
+MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json")
 """Refusals of these are for programs; of all others, for people."""
 
 
@@ -110,6 +111,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     for router in (
         otlp.router,
+        compat.router,
         traces.router,
         deletions.router,
         metrics.router,

@@ -434,6 +434,9 @@ class TestKeys:
             {"authorization": f"Bearer {token}"},
             {"authorization": f"bearer   {token}"},
             {"x-api-key": token},
+            {"api-key": token},
+            {"api_key": token},
+            {"authorization": token},
             {"authorization": self.basic(f"anyone:{token}")},
             {"authorization": self.basic(f"{token}:")},
         ):
@@ -448,7 +451,7 @@ class TestKeys:
             {},
             {"authorization": "Bearer nope"},
             {"authorization": "Bearer"},
-            {"authorization": token},
+            {"authorization": f"Token {token}"},
             {"authorization": f"Bearer {token}x"},
             {"authorization": f"Bearer {token[:-1]}"},
             {"authorization": f"Bearer {token.upper()}"},

@@ -409,3 +409,29 @@ def test_the_description_says_what_the_answers_are(client: Client) -> None:
     } <= routes
     summary = found["components"]["schemas"]["TraceSummary"]["properties"]
     assert set(summary) == set(schemas.TraceSummary.model_fields)
+
+
+def test_a_call_that_the_apps_own_cache_answered_costs_nothing_and_says_what_it_saved(client: Client) -> None:
+    said: dict[str, make.Value] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 1_000_000,
+        "gen_ai.usage.output_tokens": 0,
+    }
+    hit = make.span("hit", having={**said, "stepscope.cache_hit": True})
+    asked = make.span("asked", having=said)
+    client.store(hit, asked)
+    found = {name: client.trace(one["traceId"]) for name, one in (("hit", hit), ("asked", asked))}
+    step = found["hit"]["spans"][0]
+    price = found["asked"]["cost_usd"]
+    assert price > 0
+    assert (step["cost_usd"], step["cost_source"], step["saved_usd"]) == (0, "cache", price)
+    assert (found["hit"]["cost_usd"], found["hit"]["cost_source"], found["hit"]["partial"]) == (0, "cache", None)
+    assert found["asked"]["spans"][0]["saved_usd"] is None
+
+
+def test_a_text_that_was_cut_says_how_long_it_was(client: Client) -> None:
+    one = make.span(having={"input.value": "aa…", "input.mime_type": "text/plain", "stepscope.input.length": 9_000_000})
+    client.store(one)
+    step = client.trace(one["traceId"])["spans"][0]
+    assert step["input"] == {"mime": "text/plain", "value": "aa…", "full_length": 9_000_000}

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -23,10 +22,10 @@ from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable
 from tracer.ingest.prepare import prepare, project_of
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
+from tracer.otlp.addresses import LOGS, METRICS, TRACES, asked_project
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
 from tracer.otlp.parts import count_parts
-from tracer.otlp.text import clean
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 
@@ -100,7 +99,6 @@ class _Accepted:
     rejected: Rejections
 
 
-@router.post("/v1/traces", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_traces(request: Request) -> Response:
     """Take an ExportTraceServiceRequest; 200 once every span in it, but those counted as rejected, is on disk."""
     ingest: Ingest = request.app.state.ingest
@@ -119,7 +117,6 @@ async def receive_traces(request: Request) -> Response:
     return _answer(request, answer, {"rejectedSpans": rejected.count, "errorMessage": rejected.message})
 
 
-@router.post("/v1/logs", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_logs(request: Request) -> Response:
     """Take an ExportLogsServiceRequest; the records are joined to their spans, whichever comes first."""
     ingest: Ingest = request.app.state.ingest
@@ -139,7 +136,6 @@ async def receive_logs(request: Request) -> Response:
     return _answer(request, answer, {"rejectedLogRecords": rejected.count, "errorMessage": rejected.message})
 
 
-@router.post("/v1/metrics", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_metrics(request: Request) -> Response:
     """Answer 200 with a partial success that says that metrics are not stored, so that exporters log no errors."""
     _form(request)
@@ -150,13 +146,23 @@ async def receive_metrics(request: Request) -> Response:
     return _answer(request, answer, {"errorMessage": message})
 
 
+for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRICS, receive_metrics)):
+    for _path in _paths:
+        router.add_api_route(
+            _path,
+            _receiver,
+            methods=["POST"],
+            include_in_schema=_path.startswith("/v1/"),
+            openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}},
+        )
+
+
 async def _receive(
     request: Request, ingest: Ingest, accept: Callable[[bytes, bool, str | None], _Accepted]
 ) -> Rejections:
     json = _form(request)
     encoding = request.headers.get("content-encoding", "")
-    header = request.headers.get("x-stepscope-project")
-    project = clean(unquote(header)) if header else None
+    project = asked_project(request.headers)
     limit = ingest.settings.max_body
     held = 0
     committed: Future[Rejections] | None = None

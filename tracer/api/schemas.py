@@ -87,7 +87,7 @@ class TraceSummary(Answer):
     llm_call_count: int
     tokens: Tokens | None
     cost_usd: float | None
-    cost_source: Literal["computed", "sent", "mixed"] | None
+    cost_source: Literal["computed", "sent", "cache", "mixed"] | None
     models: list[str]
     session_id: str | None
     user_id: str | None
@@ -107,6 +107,9 @@ class Value(Answer):
 
     mime: str
     value: Any
+    full_length: int | None = Field(
+        default=None, description="Characters that the text had before its client cut it; left out when it did not."
+    )
 
 
 class Cost(Answer):
@@ -157,7 +160,8 @@ class Span(Answer):
     tokens: Tokens | None
     cost_usd: float | None
     cost: Cost | None
-    cost_source: Literal["computed", "sent"] | None
+    cost_source: Literal["computed", "sent", "cache"] | None
+    saved_usd: float | None = Field(description="What a call that the app's own cache answered would have cost.")
     time_to_first_token_ms: float | None
     service: str | None
     dialect: str

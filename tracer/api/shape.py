@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
+from tracer.prices import PriceBook
 from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, SpanRow, Step, TraceRow
 from tracer.units import DAY, HOUR, millis, rfc3339, usd
 
@@ -88,7 +89,15 @@ def trace(row: TraceRow) -> dict[str, Any]:
     }
 
 
-def span(row: SpanRow) -> dict[str, Any]:
+def _saved(row: SpanRow, prices: PriceBook) -> float | None:
+    """What a call would have cost that the app's own cache answered; None for any other, and without a price."""
+    if row.cost_source != "cache":
+        return None
+    cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
+    return None if cost is None else usd(cost.total)
+
+
+def span(row: SpanRow, prices: PriceBook) -> dict[str, Any]:
     """A span's columns, without bodies."""
     return {
         "trace_id": row.trace_id,
@@ -107,6 +116,7 @@ def span(row: SpanRow) -> dict[str, Any]:
         "cost_usd": _money(row.cost),
         "cost": _parts(row),
         "cost_source": row.cost_source,
+        "saved_usd": _saved(row, prices),
         "time_to_first_token_ms": _length(row.time_to_first_token),
         "service": row.service,
         "dialect": row.dialect,
@@ -114,13 +124,16 @@ def span(row: SpanRow) -> dict[str, Any]:
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:
-    return None if value is None else {"mime": value.mime, "value": value.value}
+    if value is None:
+        return None
+    length = {} if value.full_length is None else {"full_length": value.full_length}
+    return {"mime": value.mime, "value": value.value, **length}
 
 
-def step(found: Step) -> dict[str, Any]:
+def step(found: Step, prices: PriceBook) -> dict[str, Any]:
     """A span, whole."""
     content = found.content
-    return span(found.row) | {
+    return span(found.row, prices) | {
         "parameters": content.parameters,
         "input": _value(content.input),
         "output": _value(content.output),

@@ -10,6 +10,7 @@ from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.auth import Caller
 from tracer.errors import BadRequest
+from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
@@ -46,6 +47,7 @@ class Reader:
     def __init__(self, request: Request) -> None:
         self.store: Store = request.app.state.store
         self.settings: Settings = request.app.state.settings
+        self.prices: PriceBook = request.app.state.prices
         caller: Caller = request.state.caller
         self.scope = caller.scope
         self.abandoned_after = self.settings.abandoned_after
@@ -98,9 +100,9 @@ def get_trace(request: Request, trace_id: TraceId, project: ProjectName = None, 
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         spans = (
-            [shape.step(found) for found in steps(conn, trace=row)]
+            [shape.step(found, reader.prices) for found in steps(conn, trace=row)]
             if bodies
-            else [shape.span(found) for found in tree(conn, trace=row)]
+            else [shape.span(found, reader.prices) for found in tree(conn, trace=row)]
         )
     return JsonAnswer(shape.trace(row) | {"spans": spans})
 
@@ -121,7 +123,12 @@ def list_spans(
         row = _trace(conn, reader, trace_id, project)
         found = tree(conn, trace=row)
         part = found[max(0, start) : max(0, start) + limit]
-        items = [shape.step(step(conn, trace=row, span_id=one.span_id)) if bodies else shape.span(one) for one in part]
+        items = [
+            shape.step(step(conn, trace=row, span_id=one.span_id), reader.prices)
+            if bodies
+            else shape.span(one, reader.prices)
+            for one in part
+        ]
     end = max(0, start) + limit
     after = write_cursor(Cursor("tree", end, row.received)) if end < len(found) else None
     return JsonAnswer({"items": items, "next_cursor": after})
@@ -133,7 +140,7 @@ def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: Proj
     reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
-        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower())))
+        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower()), reader.prices))
 
 
 def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:

@@ -23,7 +23,10 @@ NAME_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model call cost, and who says so: `computed` from prices or `sent` by the client; None for unknown."""
+    """What a model call cost, and who says so; None for unknown.
+
+    `computed` from prices, `sent` by the client, or `cache`: nothing, since the app's own cache answered.
+    """
 
     total: NanoUsd | None = None
     input: NanoUsd | None = None
@@ -32,6 +35,7 @@ class Price:
 
 
 NO_PRICE = Price()
+CACHED = Price(NanoUsd(0), NanoUsd(0), NanoUsd(0), "cache")
 
 
 @dataclass(slots=True)
@@ -111,6 +115,8 @@ def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
     """A model call's cost: what the client sent, unless the user's own prices name the model, else computed."""
     if facts.kind not in CALL_KINDS:
         return NO_PRICE
+    if facts.cache_hit:
+        return CACHED
     at = UnixNanos(record.start_time)
     if facts.sent_cost is not None and not prices.names_own(facts.model, facts.provider, at):
         return Price(facts.sent_cost, source="sent")
