@@ -53,9 +53,10 @@ def test_s17_markdown_is_rendered_and_fetches_nothing(page: Page, service: Servi
 def test_s17_an_image_in_a_message_is_shown_and_one_from_elsewhere_is_named(
     page: Page, service: Service, project: str
 ) -> None:
-    own = {"type": "blob", "mime_type": "image/png", "content": PIXEL}
-    other = {"type": "uri", "uri": "https://elsewhere.example/cat.png"}
-    drawing = {"type": "blob", "mime_type": "image/svg+xml", "content": base64.b64encode(b"<svg/>").decode()}
+    own: dict[str, object] = {"type": "blob", "mime_type": "image/png", "content": PIXEL}
+    other: dict[str, object] = {"type": "uri", "uri": "https://elsewhere.example/cat.png"}
+    svg = base64.b64encode(b"<svg/>").decode()
+    drawing: dict[str, object] = {"type": "blob", "mime_type": "image/svg+xml", "content": svg}
     root = Sent("look", kind="llm", attributes=call([said("user", "See", own, other, drawing)]))
     trace = service.send(Trace(), root, project=project)
     open_trace(page, service, project, trace)
@@ -107,7 +108,7 @@ def test_s31_template_and_variables_are_marked_in_the_text(page: Page, service: 
         "llm.prompt_template.variables": json.dumps({"order": "A-2291", "day": "Tuesday"}),
     }
     asked = [said("user", "Where is A-2291? It is Tuesday, not B-A-22910.")]
-    root = Sent("draft", kind="llm", attributes=call(asked, **template))
+    root = Sent("draft", kind="llm", attributes=call(asked) | template)
     trace = service.send(Trace(), root, project=project)
     open_trace(page, service, project, trace)
     assert page.locator("[data-part=prompt] mark").all_inner_texts() == ["{order}", "{day}"]
