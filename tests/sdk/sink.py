@@ -27,12 +27,6 @@ class Request:
         raw = gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
         return json.loads(raw)
 
-    @property
-    def spans(self) -> list[dict[str, Any]]:
-        """The spans in it, as they are on the wire."""
-        found = self.document["resourceSpans"]
-        return [span for resource in found for scope in resource["scopeSpans"] for span in scope["spans"]]
-
 
 @dataclass(frozen=True)
 class Reply:

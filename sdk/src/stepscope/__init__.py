@@ -11,7 +11,6 @@ from __future__ import annotations
 from ._api import flush, init, shutdown, status
 from ._context import context, metadata, session, tags, user
 from ._decorate import StepMaker, start_step, step
-from ._instrument import from_environment, instrument
 from ._propagate import propagate
 from ._status import Status
 from ._steps import Step, current_step, current_trace_url
@@ -27,7 +26,6 @@ __all__ = [
     "current_trace_url",
     "flush",
     "init",
-    "instrument",
     "metadata",
     "propagate",
     "session",
@@ -38,6 +36,3 @@ __all__ = [
     "tags",
     "user",
 ]
-
-from_environment()
-del from_environment

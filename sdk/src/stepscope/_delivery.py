@@ -14,7 +14,6 @@ from . import _guard
 from ._config import Config
 from ._encode import Redact, request_bytes, resource_text, span_bytes
 from ._masks import Masks
-from ._overflow import CHUNK, Overflow
 from ._spool import Spool, Stored
 
 if TYPE_CHECKING:
@@ -29,13 +28,9 @@ FIRST_RETRY = 0.2
 LAST_RETRY = 15.0
 PATIENCE = 1.0
 """Seconds that steps wait in memory alone when the server is away, before they wait on disk."""
-LAST_SPANS = 4096
-LAST_BYTES = 12 * 1024 * 1024
-"""Of what goes to disk at the end: each release of the interpreter's lock may cost five milliseconds."""
-PIECE = 512 * 1024
-"""Bytes packed between two looks at what piles up meanwhile."""
-LOOK = 64
-"""Steps written between two such looks."""
+CROWDED_SPANS = 4096
+CROWDED_BYTES = 12 * 1024 * 1024
+"""Under pressure, each release of the interpreter's lock costs the delivery thread five milliseconds: fewer, larger."""
 BREATH = 16
 """Steps written between two chances for the host's threads to run."""
 
@@ -72,9 +67,6 @@ class Delivery:
         self._client: Client | None = None
         self._spool = Spool(config)
         self._spool_seen = False
-        self._overflow = Overflow(self._spool.nameless, self._written)
-        self._stopped: Callable[[], bool] = _never
-        self._aside = False
         self._pending: deque[Batch] = deque()
         self._later: list[Step] = []
         self._later_at = 0.0
@@ -100,19 +92,14 @@ class Delivery:
         return self._spool.waiting
 
     @property
-    def on_disk(self) -> int:
-        """Steps of this process that are on disk, written out or put aside."""
-        return self._spool.waiting + self._overflow.waiting
-
-    @property
     def unreachable(self) -> bool:
         """Whether nobody answers at the server's address."""
         return self._away_since is not None and not self._told_to_wait
 
     @property
     def posting(self) -> bool:
-        """Whether a request is on its way, and nothing else is being done meanwhile."""
-        return self._posting is not None and not self._aside
+        """Whether a request is on its way."""
+        return self._posting is not None
 
     def pause(self, longest: float) -> float:
         """Return how many seconds may pass before there is work again, although nothing new comes."""
@@ -123,7 +110,7 @@ class Delivery:
                 longest = min(longest, self._away_since + PATIENCE - now)
         if self._later:
             longest = min(longest, max(self._later_at - now, 0.0))
-        if (len(self._spool) or len(self._overflow)) and self._away_since is None:
+        if len(self._spool) and self._away_since is None:
             return 0.0
         return longest
 
@@ -133,9 +120,8 @@ class Delivery:
             self._spool_seen = True
             self._spool.adopt()
         hurry, self.hurry = self.hurry, False
-        self._stopped = stopped
         while not stopped():
-            if self._crowded() and self._put_aside():
+            if self._away_since is None and self._crowded() and self._store_some():
                 continue
             if self._away_since is not None and not (
                 time.monotonic() >= self._retry_at or (hurry and not self._told_to_wait)
@@ -161,54 +147,39 @@ class Delivery:
 
     # --- making batches --------------------------------------------------------------------------------------------
 
-    def _collect(self, *, disk: bool = False) -> Batch | None:
-        """Write the next steps into a batch: running ones that are due, then finished ones; to disk: these only."""
+    def _collect(self, *, running: bool = True) -> Batch | None:
+        """Write the next steps into a batch: running ones that are due, then finished ones."""
         spans: list[bytes] = []
         size = written = finals = 0
-        for step in () if disk else self._running():
+        for step in self._running() if running else ():
             span = self._written(step)
             if span is not None:
                 spans.append(span)
                 written += len(span)
-        pressed = len(self._ended) + len(self._overflow) > 4 * BATCH_SPANS
-        most, largest = (LAST_SPANS, LAST_BYTES) if self._abandoned else (BATCH_SPANS, BATCH_BYTES)
-        while len(spans) < most and written < largest:
-            step = self._following()
-            if step is None:
-                break
-            span = step if isinstance(step, bytes) else self._written(step)
-            room = 0 if isinstance(step, bytes) else step._size
-            if not span:
+        ended = self._ended
+        pressed = len(ended) > 4 * BATCH_SPANS
+        most, largest = (BATCH_SPANS, BATCH_BYTES) if running else (CROWDED_SPANS, CROWDED_BYTES)
+        while ended and len(spans) < most and written < largest:
+            step = ended.popleft()
+            self.taken += 1
+            span = self._written(step)
+            if span is None:
                 self.dropped += 1
                 self.settled += 1
-                self.freed += room
+                self.freed += step._size
                 continue
             finals += 1
-            size += room
+            size += step._size
             spans.append(span)
             written += len(span)
             if not pressed and not finals % BREATH:
                 time.sleep(0)
-            if not finals % LOOK and self._crowded():
-                self._meanwhile()
         if not spans:
             return None
         body = request_bytes(self._resource, spans)
-        # To this very machine, packing costs more than it saves when much waits; at the end it costs steps.
-        gzipped = not self._abandoned if disk else not (pressed and self._local)
-        return Batch(_packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
-
-    def _following(self) -> Step | bytes | None:
-        """Take the finished step that waits longest."""
-        if len(self._overflow):
-            found = self._overflow.take()
-            self._spool.besides = self._overflow.size
-            if found is not None:
-                return found
-        if not self._ended:
-            return None
-        self.taken += 1
-        return self._ended.popleft()
+        # Under pressure, to this very machine, packing costs more than it saves.
+        gzipped = not (pressed and (self._local or not running))
+        return Batch(_packed(body) if gzipped else body, gzipped, finals, size)
 
     def _running(self) -> list[Step]:
         """Take the running steps that are due to be shown."""
@@ -293,7 +264,7 @@ class Delivery:
             self._client = Client(self._config)
         self._posting = batch
         try:
-            return self._client.post(batch.body, gzipped=batch.gzipped, meanwhile=self._meanwhile)
+            return self._client.post(batch.body, gzipped=batch.gzipped)
         finally:
             self._posting = None
 
@@ -345,51 +316,27 @@ class Delivery:
     # --- waiting on disk -------------------------------------------------------------------------------------------
 
     def _crowded(self) -> bool:
-        """Whether steps come so fast that memory fills up."""
-        return self._held() > self._config.memory // 4
+        """Whether steps come so fast that memory fills up: the disk takes them faster than the server."""
+        return len(self._ended) > 8 * BATCH_SPANS and self._held() > self._config.memory // 4
 
-    def _put_aside(self) -> bool:
-        """Move finished steps out of memory as they are; True where that was done."""
-        if self._config.spool is None:
+    def _store_some(self) -> bool:
+        batch = self._collect(running=False)
+        if batch is None:
             return False
-        ended = self._ended
-        steps: list[Step] = []
-        size = 0
-        while ended and size < CHUNK:
-            step = ended.popleft()
-            self.taken += 1
-            size += step._size
-            steps.append(step)
-        if not steps:
+        if not self._store(batch):
+            self._pending.append(batch)
             return False
-        if not self._overflow.put(steps, self._spool.room()):
-            self.taken -= len(steps)
-            ended.extendleft(reversed(steps))
-            return False
-        self._spool.besides = self._overflow.size
-        self.freed += size
         return True
-
-    def _meanwhile(self) -> None:
-        """Keep memory free while the server takes its time."""
-        self._aside = True
-        try:
-            while not self._stopped() and self._crowded() and self._put_aside():
-                pass
-        finally:
-            self._aside = False
 
     def _store_what_waits(self) -> None:
         """Move to disk what waits in memory, once the server has been away for a while or much waits."""
         since = self._away_since
         if since is None or self._config.spool is None:
             return
-        if time.monotonic() - since < PATIENCE and not len(self._overflow) and len(self._pending) < 8:
+        if time.monotonic() - since < PATIENCE and len(self._ended) < 8 * BATCH_SPANS and len(self._pending) < 8:
             return
-        while (self._pending or self._ended or len(self._overflow)) and not self._stopped():
-            if self._crowded() and self._put_aside():
-                continue
-            batch = self._pending.popleft() if self._pending else self._collect(disk=True)
+        while self._pending or self._ended:
+            batch = self._pending.popleft() if self._pending else self._collect(running=False)
             if batch is None:
                 return
             if not self._store(batch):
@@ -413,13 +360,12 @@ class Delivery:
             self._pending.appendleft(posting)
         self._notices.clear()
         lost = 0
-        while self._pending or self._ended or len(self._overflow):
+        while self._pending or self._ended:
             batch = self._pending.popleft() if self._pending else None
             if batch is None and time.monotonic() < deadline:
-                batch = self._collect(disk=True)
+                batch = self._collect(running=False)
             if batch is None:
-                lost += len(self._ended) + self._overflow.close()
-                self._spool.besides = 0
+                lost += len(self._ended)
                 self.taken += len(self._ended)
                 self._ended.clear()
             elif not self._store(batch) and batch.counted:
@@ -435,7 +381,6 @@ class Delivery:
         self._abandoned = True
         if not self.posting:
             self.hang_up()
-        self._overflow.close()
         self._spool.close()
 
     def hang_up(self) -> None:
@@ -450,27 +395,12 @@ class Delivery:
         self._posting = None
         if self._client is not None:
             self._client.forsake()
-        self._overflow.close()
         self._spool.forsake()
 
 
-def _never() -> bool:
-    return False
-
-
-def _nothing() -> None:
-    pass
-
-
-def _packed(body: bytes, meanwhile: Callable[[], None]) -> bytes:
+def _packed(body: bytes) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    parts: list[bytes] = []
-    whole = memoryview(body)
-    for start in range(0, len(body), PIECE):
-        parts.append(packer.compress(whole[start : start + PIECE]))
-        meanwhile()
-    parts.append(packer.flush())
-    return b"".join(parts)
+    return packer.compress(body) + packer.flush()
 
 
 def _halves(batch: Batch) -> list[Batch] | None:
@@ -490,5 +420,5 @@ def _halves(batch: Batch) -> list[Batch] | None:
         size = left if out else left * len(part) // len(spans)
         left -= size
         body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-        out.append(Batch(_packed(body, _nothing), True, finals, size, None, batch.counted))
+        out.append(Batch(_packed(body), True, finals, size, None, batch.counted))
     return out

@@ -10,7 +10,7 @@ from ._errors import Failure, stack_text
 from ._masks import Masks
 from ._messages import document_fields, message_list
 from ._steps import UNSET, Step
-from ._text import JSON, PLAIN, clean, flat, quote, quoted_json, to_json, written
+from ._text import JSON, PLAIN, clean, quote, quoted_json, to_json, written
 from ._values import CutText
 from ._version import __version__ as VERSION
 
@@ -78,7 +78,7 @@ def _head(step: Step) -> tuple[str, str]:
     found = _heads.get((step._name, step._kind))
     if found is None:
         parts: list[str] = []
-        add = _Adder(parts, None, None)
+        add = _Adder(parts, None)
         add.text("stepscope.kind", step._kind)
         found = (
             f'"name":{quote(step._name)},"kind":{3 if step._kind in ("llm", "embedding") else 1},"startTimeUnixNano":"',
@@ -94,18 +94,27 @@ def span_bytes(step: Step, redact: Redact | None = None, masks: Masks | None = N
     """Write one step: finished, or as it is now when it still runs."""
     if not step._end:
         step._seq += 1
-    text = _span(step, redact, masks)
+    text = _span(step, redact)
+    if masks is not None and masks.suspect(text):
+        text = _span(step, _masking(redact, masks))
     try:
         return text.encode()
     except UnicodeEncodeError:
         return clean(text).encode()
 
 
-def _span(step: Step, redact: Redact | None, masks: Masks | None) -> str:
+def _masking(redact: Redact | None, masks: Masks) -> Redact:
+    """Put the masks behind the program's own redaction."""
+    if redact is None:
+        return lambda key, text: masks.hide(text)
+    return lambda key, text: masks.hide(redact(key, text))
+
+
+def _span(step: Step, redact: Redact | None) -> str:
     end = step._end
     named, kind = _head(step)
     parts: list[str] = [kind]
-    add = _Adder(parts, redact, masks)
+    add = _Adder(parts, redact)
     if not end:
         add.value("stepscope.seq", step._seq)
     if step._input is not UNSET:
@@ -147,9 +156,10 @@ def _span(step: Step, redact: Redact | None, masks: Masks | None) -> str:
         add.text("error.type", failure.type)
     text += f'"attributes":[{",".join(parts)}]'
     if failure is not None or step._events is not None:
-        text += f',"events":[{_events(step, redact, masks)}]'
+        text += f',"events":[{_events(step, redact)}]'
     if failure is not None:
-        text += f',"status":{{"code":2,"message":{quote(add.hidden("exception.message", failure.message))}}}'
+        message = failure.message if redact is None else redact("exception.message", failure.message)
+        text += f',"status":{{"code":2,"message":{quote(message)}}}'
     elif end:
         text += ',"status":{"code":1}'
     return text + "}"
@@ -176,19 +186,11 @@ def _extra(add: _Adder, key: str, value: object) -> None:
 class _Adder:
     """Writes attributes one after the other; texts pass the redaction first."""
 
-    __slots__ = ("_masks", "_parts", "_redact")
+    __slots__ = ("_parts", "_redact")
 
-    def __init__(self, parts: list[str], redact: Redact | None, masks: Masks | None) -> None:
+    def __init__(self, parts: list[str], redact: Redact | None) -> None:
         self._parts = parts
         self._redact = redact
-        self._masks = masks
-
-    def hidden(self, key: str, text: str) -> str:
-        """Return what may leave of a text: the program's own redaction comes before the masks."""
-        if self._redact is not None:
-            text = self._redact(key, text)
-        masks = self._masks
-        return masks.hide(text) if masks is not None and masks.suspect(text) else text
 
     def text(self, key: str, value: str) -> None:
         """Add a text that we made."""
@@ -196,7 +198,7 @@ class _Adder:
 
     def private(self, key: str, value: str) -> None:
         """Add a text of the host's."""
-        self.text(key, self.hidden(key, value))
+        self.text(key, value if self._redact is None else self._redact(key, value))
 
     def given(self, key: str, value: str | None) -> None:
         """Add a text of the host's, where there is one."""
@@ -207,20 +209,18 @@ class _Adder:
         """Add a value of any type."""
         if value is None:
             return
-        if self._redact is not None or (self._masks is not None and _suspect(self._masks, value)):
-            value = _redacted(self.hidden, key, value)
+        if self._redact is not None:
+            value = _redacted(self._redact, key, value)
         self._parts.append(_attribute(key, value))
 
     def side(self, key: str, value: object) -> None:
         """Add a step's input or output, with its media type and, where it was cut, its full length."""
         full: int | None = None
         kind = JSON
-        quoted: str | None = None
-        if self._redact is None and flat(value) and (self._masks is None or not self._masks.suspect_pairs(value)):
-            quoted = quoted_json(value)
+        quoted = quoted_json(value) if self._redact is None else None
         if quoted is None:
             text, kind, full = written(value)
-            quoted = quote(self.hidden(f"{key}.value", text))
+            quoted = quote(text if self._redact is None else self._redact(f"{key}.value", text))
         # The key is ours: no need to quote it.
         self._parts.append(
             f'{{"key":"{key}.value","value":{{"stringValue":{quoted}}}}},'
@@ -228,16 +228,6 @@ class _Adder:
         )
         if full is not None:
             self._parts.append(f'{{"key":"stepscope.{key}.length","value":{{"intValue":"{full}"}}}}')
-
-
-def _suspect(masks: Masks, value: object) -> bool:
-    if isinstance(value, str):
-        return masks.suspect(value)
-    if isinstance(value, (bool, int, float)):
-        return False
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return any(masks.suspect(str(part)) for part in value)
-    return masks.suspect(str(value) if isinstance(value, CutText) else to_json(value))
 
 
 def _redacted(redact: Redact, key: str, value: object) -> object:
@@ -272,24 +262,24 @@ def _any_value(value: object) -> str:
     return f'{{"stringValue":{quote(to_json(value))}}}'
 
 
-def _events(step: Step, redact: Redact | None, masks: Masks | None) -> str:
+def _events(step: Step, redact: Redact | None) -> str:
     out: list[str] = []
     for when, name, facts in list(step._events or ()):
         parts: list[str] = []
-        add = _Adder(parts, redact, masks)
+        add = _Adder(parts, redact)
         if isinstance(facts, dict):
             for key, value in facts.items():
                 add.value(str(key), value)
         out.append(_event(when, name, parts))
     failure = step._failure
     if failure is not None and failure.type:
-        out.append(_event(step._end or step._start, "exception", _exception(failure, redact, masks)))
+        out.append(_event(step._end or step._start, "exception", _exception(failure, redact)))
     return ",".join(out)
 
 
-def _exception(failure: Failure, redact: Redact | None, masks: Masks | None) -> list[str]:
+def _exception(failure: Failure, redact: Redact | None) -> list[str]:
     parts: list[str] = []
-    add = _Adder(parts, redact, masks)
+    add = _Adder(parts, redact)
     add.text("exception.type", failure.type)
     add.private("exception.message", failure.message)
     add.private("exception.stacktrace", stack_text(failure))

@@ -46,8 +46,6 @@ class Exporter:
         self.ended: deque[Step] = deque()
         self.delivery = Delivery(config, self.ended, self.notices, self._bytes_held)
         self._limit = config.memory
-        self._crowd = config.memory // 4
-        self._pressing = False
         # Bytes put in by the host's threads; the delivery thread counts those that it let go.
         self._put = 0
         self._refused = 0
@@ -78,14 +76,9 @@ class Exporter:
     def finish(self, step: Step) -> None:
         """A step ended: it is queued, or refused when the memory that was granted is used up."""
         size = step._size
-        held = self._put - self.delivery.freed + size
-        if held > self._crowd:
-            if held > self._limit:
-                self._refuse(step)
-                return
-            if not self._pressing:
-                self._pressing = True
-                self._ring()
+        if self._put - self.delivery.freed + size > self._limit:
+            self._refuse(step)
+            return
         self._put += size
         self.ended.append(step)
         if self._asleep:
@@ -159,7 +152,6 @@ class Exporter:
                 if not self._waiters:
                     self._wake.acquire(timeout=LINGER)
                 while not self._stopped():
-                    self._pressing = False
                     delivery.work(self._stopped)
                     self._answer_waiters()
                     if not self.ended and not self.notices and not self._waiters:
@@ -228,7 +220,7 @@ class Exporter:
         if reason is None and self._refused:
             reason = f"more than {self._limit:,} bytes waited"
         return Status(
-            recorded, delivered, recorded - dropped - delivered, dropped, delivery.on_disk, self.endpoint, reason
+            recorded, delivered, recorded - dropped - delivered, dropped, delivery.spooled, self.endpoint, reason
         )
 
     def close(self, timeout: float) -> bool:
@@ -238,7 +230,7 @@ class Exporter:
             return self.status().waiting == 0
         done = self.flush(timeout * 0.75)
         self._closed = True
-        self._limit = self._crowd = -1
+        self._limit = -1
         self._ring()
         self._rest(deadline - 0.3)
         if not done:
@@ -282,5 +274,5 @@ class Exporter:
         self.ended = deque(maxlen=0)
         self._asleep = False
         self._closed = True
-        self._limit = self._crowd = 1 << 62
+        self._limit = 1 << 62
         self.delivery.orphan()

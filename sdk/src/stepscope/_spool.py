@@ -58,8 +58,6 @@ class Spool:
         self._off = config.spool is None
         self.waiting = 0
         """Steps of this process that wait on disk."""
-        self.besides = 0
-        """Bytes that this process has on disk beside its spool."""
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -69,7 +67,7 @@ class Spool:
         if self._off:
             return False
         try:
-            if self.room() < len(body):
+            if self._room_left() < len(body):
                 _guard.warn("spool", f"stepscope: {self._limit:,} bytes wait on disk already; they wait in memory now.")
                 return False
             start = self._append(body, count, gzipped)
@@ -122,8 +120,6 @@ class Spool:
         now = time.time()
         try:
             for entry in list(os.scandir(self._base)):
-                if entry.name.endswith(".tmp") and now - entry.stat(follow_symlinks=False).st_mtime > 60:
-                    _remove(entry.path)  # a crash came before its name was gone
                 if entry.path == self._own or not entry.is_dir(follow_symlinks=False) or not _ours(entry.path):
                     continue
                 lock = _lock(entry.path)
@@ -194,7 +190,9 @@ class Spool:
 
     def _folder(self) -> str:
         if self._own is None:
-            self._make_base()
+            os.makedirs(self._base, mode=0o700, exist_ok=True)
+            if not _ours(self._base):
+                raise PermissionError(1, "the folder belongs to somebody else")
             folder = os.path.join(self._base, f"{os.getpid()}-{time.time_ns():x}")
             os.mkdir(folder, 0o700)
             lock = _lock(folder)
@@ -204,31 +202,13 @@ class Spool:
             self._own = folder
         return self._own
 
-    def nameless(self) -> int:
-        """Open a file without a name, for reading and writing; OSError where it can't be had."""
-        if self._off:
-            raise PermissionError(1, "waiting on disk is switched off")
-        self._make_base()
-        path = os.path.join(self._base, f"{os.getpid()}-{time.time_ns():x}.tmp")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        if sys.platform == "win32":
-            return os.open(path, flags | os.O_TEMPORARY | os.O_BINARY | os.O_NOINHERIT, 0o600)
-        handle = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        os.unlink(path)
-        return handle
-
-    def _make_base(self) -> None:
-        os.makedirs(self._base, mode=0o700, exist_ok=True)
-        if not _ours(self._base):
-            raise PermissionError(1, "the folder belongs to somebody else")
-
-    def room(self) -> int:
+    def _room_left(self) -> int:
         """Return how many bytes may still be written; other processes' folders are looked at once a second."""
         now = time.monotonic()
         if now > self._room_until:
             self._room = self._limit - self._size()
             self._room_until = now + 1.0
-        return self._room - self.besides
+        return self._room
 
     def _size(self) -> int:
         total = 0

@@ -8,7 +8,6 @@ from typing import Final
 
 from . import _guard, _otel
 from ._context import Around, Origin, around, current, name_text, tag_texts
-from ._context import finder as _finder
 from ._errors import Failure, take_failure
 from ._fields import Fields
 from ._sinks import Sink
@@ -75,7 +74,6 @@ class Step(Fields):
         "_start",
         "_tags",
         "_trace",
-        "around_run",
         "around_span",
     )
 
@@ -94,14 +92,8 @@ class Step(Fields):
         own = current.get() if parent_step is None else parent_step
         parent = own
         self.around_span = 0
-        self.around_run: Step | None = None
-        if _finder.find is not None:
-            self.around_run = run = _finder.find()
-            # What was running already when our own step started lies around it; what started since lies inside.
-            if run is not None and parent_step is None and not (isinstance(own, Step) and own.around_run is run):
-                parent = run
         if _otel.MODULE in _modules:
-            parent, self.around_span = _otel.choose(parent)
+            parent, self.around_span = _otel.choose(own)
         if parent is None:
             self._trace = sink.bits(128)
             self._parent = 0

@@ -63,50 +63,12 @@ def take(value: object) -> tuple[object, int]:
                 return value, size
         elif kind in _NUMBERS:
             return value, 32
-        elif kind is dict and isinstance(value, dict):
-            size = _flat_size(value)
-            if size:
-                return value.copy(), size
         walk = Walk()
         taken = walk.take(value, 0)
         return taken, walk.size
     except Exception:
         _guard.failed(f"reading a value of type {kind.__name__}")
         return f"<{kind.__name__}: could not be read>", 100
-
-
-def _flat_size(value: dict[object, object]) -> int:
-    """Return roughly the bytes that a small flat dict of texts holds; 0 for any other."""
-    count = len(value)
-    if (
-        not 0 < count <= 1000
-        or not _TEXT.issuperset(map(type, value))
-        or not _TEXT.issuperset(map(type, value.values()))
-    ):
-        return 0
-    size = getsizeof(value) + sum(map(getsizeof, value)) + sum(map(getsizeof, value.values()))
-    return size if size <= TEXT_LIMIT else 0
-
-
-def take_own(pairs: dict[str, object]) -> tuple[object, int]:
-    """Do as `take` for a dict that nobody else holds: its values are replaced by their snapshots in place."""
-    size = 64
-    text = 0
-    for name, value in pairs.items():
-        kind = type(value)
-        if kind is str:
-            text += getsizeof(value)
-        elif kind in _NUMBERS:
-            size += 32
-        elif len(pairs) == 1 and kind is dict:
-            taken, found = take(value)
-            pairs[name] = taken
-            return pairs, size + found
-        else:
-            return take(pairs)
-    if text > TEXT_LIMIT or len(pairs) > 1000:
-        return take(pairs)
-    return pairs, size + text
 
 
 class Walk:
