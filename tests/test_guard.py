@@ -181,7 +181,7 @@ class TestAnswers:
         assert page.headers["content-type"].startswith("text/html")
         assert "There is nothing at this address." in page.text
 
-    @pytest.mark.parametrize("path", ["/api/v1/traces", "/healthz", "/"])
+    @pytest.mark.parametrize("path", ["/api/v1/projects", "/healthz", "/"])
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "PURGE"])
     def test_R22_a_method_that_is_not_taken_is_405(self, client: Client, path: str, method: str) -> None:
         answer = client.request(method, path)

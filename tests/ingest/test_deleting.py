@@ -221,7 +221,7 @@ class TestManyTraces:
         assert at.deleter.carry_out(receipt.id, told=lambda so_far: slices.append(so_far.traces))
         done = at.deleter.receipt(receipt.id)
         assert (done.state, done.traces, done.spans, done.total_traces) == ("done", 10, 20, 10)
-        assert len(slices) >= 5
+        assert len(slices) > 1  # a slice takes more when the one before was quick
         assert slices == sorted(slices)
         left = {int.from_bytes(row.trace_id) for row in at.rows("SELECT trace_id FROM trace")}
         assert left == {*range(1, 5), *range(15, 21)}
