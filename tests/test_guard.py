@@ -161,7 +161,7 @@ class TestAnswers:
         from tracer.api import traces
 
         def broken(*_: object, **__: object) -> None:
-            raise RuntimeError("SELECT secret FROM /root/path")
+            raise RuntimeError("SELECT secret FROM /srv/path")
 
         monkeypatch.setattr(traces, "newest_traces", broken)
         with Client(service.url) as client:
