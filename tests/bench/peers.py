@@ -29,7 +29,7 @@ from tests.bench.report import heading, lacking, line
 from tests.bench.server import MEBIBYTE, Measured, running, send
 from tests.bench.shapes import agent_loop, body, size_of
 
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 DURABLE_WITHIN_S = 300
 
 
