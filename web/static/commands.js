@@ -7,6 +7,7 @@ import { make, near, typing } from "./dom.js";
  * @property {string} keys as shown: keys apart by a space do the same
  * @property {string} words what it does
  * @property {() => void} [run] none for keys that only make sense where they are pressed
+ * @property {boolean} [alike] one of several that the list of keys sums up in another line
  */
 
 export class Commands {
@@ -48,14 +49,19 @@ export class Commands {
   /** List all keys. */
   openKeys() {
     const list = make("dl", "keylist");
-    for (const { keys, words } of this.commands) {
+    for (const { keys, words, alike } of this.commands) {
+      if (alike) continue;
       const term = make("dt");
       for (const key of keys.split(" ")) term.append(make("kbd", "", key), " ");
-      list.append(term, make("dd", "", words));
+      const line = make("div");
+      line.append(term, make("dd", "", words));
+      list.append(line);
     }
     const close = make("button", "btn", "Close");
     close.addEventListener("click", () => this.dialog.close());
-    this.#show("Keys", make("h2", "", "Keys"), list, close);
+    const head = make("h2", "", "Keys");
+    head.append(close);
+    this.#show("Keys", head, list);
     close.focus();
   }
 

@@ -328,9 +328,12 @@ export class Timeline {
       band.style.width = `${to - from}%`;
       this.axis.append(band);
     }
-    const stripes = bands.map(
-      ({ from, to }) => `linear-gradient(to right,transparent ${from}%,var(--line) ${from}% ${to}%,transparent ${to}%)`,
-    );
-    this.tree.host.style.setProperty("--gaps", stripes.join(",") || "none");
+    const stops = bands.flatMap(({ from, to }) => [
+      `transparent ${from}%`,
+      `var(--line) ${from}% ${to}%`,
+      `transparent ${to}%`,
+    ]);
+    const stripes = stops.length ? `linear-gradient(to right, ${stops.join(", ")})` : "none";
+    this.tree.scroller.style.setProperty("--gaps", stripes);
   }
 }

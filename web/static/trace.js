@@ -71,10 +71,12 @@ const commands = new Commands([
   { keys: "N", words: "Go to the match before", run: () => search.step(true) },
   { keys: "[", words: "Fold everything", run: () => tree.foldTo(1) },
   { keys: "]", words: "Unfold everything", run: () => tree.foldTo(Infinity) },
+  { keys: "1 … 9", words: "Unfold so many levels" },
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((level) => ({
     keys: String(level),
     words: `Unfold ${level === 1 ? "the top level" : `${level} levels`}`,
     run: () => tree.foldTo(level),
+    alike: true,
   })),
   { keys: "t", words: "Read it as a timeline", run: () => read("time") },
   { keys: "T", words: "Read it as a tree", run: () => read("tree") },

@@ -228,7 +228,7 @@ function path(tree) {
   }
   if (!all) return [];
   const shares = [...names.values()].sort((one, other) => other.length - one.length);
-  const table = make("table", "spent");
+  const table = make("table", "spent path");
   for (const { row, times, length } of shares.slice(0, MOST_PATH)) {
     const line = make("tr");
     const name = make("th");
