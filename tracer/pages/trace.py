@@ -119,7 +119,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
             step = _step_view(
                 project,
                 trace,
-                load_step(conn, trace=trace, span_id=rows.ids[chosen].hex()),
+                load_step(conn, trace=trace, span_id=rows.ids[chosen].hex(), alone=True),
                 _Surroundings(request, conn),
                 previous=rows.ids[chosen - 1].hex() if chosen else None,
                 following=rows.ids[chosen + 1].hex() if chosen + 1 < len(rows) else None,
@@ -142,7 +142,7 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
     """The chosen step alone, as the trace page's right side holds it."""
     with reading(request) as conn:
         project, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
         view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
 
@@ -192,7 +192,7 @@ def show_side(
     """One side of a step as plain text, whole, exactly as it was sent. It is never anything but text to a browser."""
     with reading(request) as conn:
         _, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
     text = content.side_text(found, side)
     if text is None:
         raise NotFound(f"This step has no {side}.")

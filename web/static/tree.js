@@ -90,7 +90,7 @@ export class Tree extends EventTarget {
     const began = performance.now();
     try {
       const version = this.skeleton && !force ? `?unless=${this.skeleton.columns.version}` : "";
-      const answer = await fetch(`${this.host.dataset.skeleton}${version}`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(`${this.host.dataset.skeleton}${version}`);
       if (answer.status === 200) {
         this.take(new Skeleton(await answer.json()));
         if (!first) this.readHead();
