@@ -16,7 +16,7 @@ PIXEL = base64.b64encode(
 ).decode()
 
 
-def said(role: str, *parts: str | dict[str, str]) -> dict[str, object]:
+def said(role: str, *parts: str | dict[str, object]) -> dict[str, object]:
     return {
         "role": role,
         "parts": [{"type": "text", "content": one} if isinstance(one, str) else one for one in parts],

@@ -313,6 +313,8 @@ class _Surroundings:
             return Bill()
         if row.cost_source == "sent":
             return Bill(why="This cost came with the step, from the client.")
+        if row.cost_source == "cache":
+            return Bill(why="The app's own cache answered, so this call cost nothing.")
         prices = cast(PriceBook, self.request.app.state.prices)
         cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
         if cost is None or cost.total != row.cost:
