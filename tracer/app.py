@@ -25,8 +25,8 @@ from tracer.ingest.deleter import Deleter
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
+from tracer.pages import compare, sign_in, static, trace
 from tracer.pages import live as live_page
-from tracer.pages import sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -118,6 +118,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         health.router,
         trace_list.router,
         trace.router,
+        compare.router,
         live_page.router,
         sign_in.router,
         static.router,

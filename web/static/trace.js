@@ -54,6 +54,19 @@ async function travel(way) {
   location.assign(there);
 }
 
+/** Go to a comparison, at the chosen step. @param {number} which link of the head */
+function compare(which) {
+  /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("a[data-compare]"))[which]?.click();
+}
+
+document.addEventListener("click", (event) => {
+  const link = near(event, "a[data-compare]");
+  if (!(link instanceof HTMLAnchorElement) || !tree.selected) return;
+  const there = new URL(link.href);
+  there.searchParams.set("span", tree.selected);
+  link.href = there.href;
+});
+
 /** @param {string} part of the chosen step */
 function press(part) {
   /** @type {HTMLElement | null} */ (document.querySelector(`#step ${part}`))?.click();
@@ -91,6 +104,8 @@ const commands = new Commands([
   { keys: "0", words: "Show the whole timeline", run: () => timeline.show(null) },
   { keys: "j", words: "Go to the next trace of the list", run: () => void travel(1) },
   { keys: "k", words: "Go to the trace before in the list", run: () => void travel(-1) },
+  { keys: "p", words: "Compare with the run of this chain before", run: () => compare(0) },
+  { keys: "P", words: "Compare with another trace", run: () => compare(1) },
   { keys: "m", words: "Copy this step and all below as Markdown", run: () => press("[data-copy-url$=markdown]") },
   { keys: "y", words: "Copy the whole output", run: () => press("[data-copy-url$=output]") },
   { keys: "Y", words: "Copy the whole input", run: () => press("[data-copy-url$=input]") },
