@@ -11,22 +11,20 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import Connection
 
 from tracer.errors import BadRequest, NotFound
 from tracer.pages.addresses import url
 from tracer.pages.differences import SideDifference, side_difference, texts_differ
-from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render
+from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, trace_at
 from tracer.pages.reading import Failure, failures
 from tracer.pages.words import name_of, token_total
 from tracer.queries.align import Aligned, align
 from tracer.queries.edits import Work
 from tracer.queries.outline import ERROR, KIND_WORDS, NO_PRICE, STATUSES, SUMMED, Outline, outline
-from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
 from tracer.queries.steps import step as load_step
-from tracer.queries.traces import newest_traces, trace_by_id
+from tracer.queries.traces import newest_traces
 from tracer.units import format_cost, format_count, format_duration
 
 PREVIOUS = "previous"
@@ -113,7 +111,7 @@ def compare(
     with reading(request) as conn:
         if b is None:
             raise BadRequest("b takes the id of the trace to compare.", field="b")
-        project, other = _trace(conn, request, slug, b)
+        project, other = trace_at(conn, request, slug, b)
         scope, silence = caller_of(request).scope, abandoned_after(request)
         if a == PREVIOUS:
             earlier = runs(conn, scope=scope, like=other, abandoned_after=silence)
@@ -135,7 +133,7 @@ def compare(
                 first_run=a == PREVIOUS,
             )
             return render(request, "compare/choose.html", choose)
-        _, one = _trace(conn, request, slug, a)
+        _, one = trace_at(conn, request, slug, a)
     return render(
         request,
         "compare/compare.html",
@@ -147,8 +145,8 @@ def compare(
 def show_rows(request: Request, slug: str, a: str, b: str) -> Response:
     """Every line of the comparison, as columns."""
     with reading(request) as conn:
-        _, one = _trace(conn, request, slug, a)
-        _, other = _trace(conn, request, slug, b)
+        _, one = trace_at(conn, request, slug, a)
+        _, other = trace_at(conn, request, slug, b)
         before, after = outline(conn, trace=one), outline(conn, trace=other)
     body = gzip.compress(msgspec.json.encode(columns(before, after, align(before, after))), 1, mtime=0)
     headers = PAGE_HEADERS | {"Vary": f"{PAGE_HEADERS['Vary']}, Accept-Encoding"}
@@ -167,8 +165,8 @@ def show_texts(request: Request, slug: str, a: str, b: str, pairs: str) -> Respo
         raise BadRequest(f"pairs takes up to {MOST_PAIRS} pairs.", field="pairs")
     found: list[bool] = []
     with reading(request) as conn:
-        _, one = _trace(conn, request, slug, a)
-        _, other = _trace(conn, request, slug, b)
+        _, one = trace_at(conn, request, slug, a)
+        _, other = trace_at(conn, request, slug, b)
         until = time.monotonic() + PATIENCE
         for first, second in wanted:
             before = load_step(conn, trace=one, span_id=first, alone=True)
@@ -186,8 +184,8 @@ def show_pair(
     if not one and not other:
         raise BadRequest("one or other takes the id of a step.", field="one")
     with reading(request) as conn:
-        project, before = _trace(conn, request, slug, a)
-        _, after = _trace(conn, request, slug, b)
+        project, before = trace_at(conn, request, slug, a)
+        _, after = trace_at(conn, request, slug, b)
         first = load_step(conn, trace=before, span_id=one, alone=True) if one else None
         second = load_step(conn, trace=after, span_id=other, alone=True) if other else None
     work = Work()
@@ -255,15 +253,6 @@ def _own(rows: Outline, row: int) -> tuple[int, int]:
     if rows.flags[row] & SUMMED:
         return -1, 0
     return rows.tokens[row], rows.flags[row] & NO_PRICE
-
-
-def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tuple[ProjectRow, TraceRow]:
-    scope = caller_of(request).scope
-    project = project_by_slug(conn, scope=scope, slug=slug)
-    trace = trace_by_id(
-        conn, scope=scope, trace_id=trace_id, project_id=project.id, abandoned_after=abandoned_after(request)
-    )
-    return project, trace
 
 
 def _trace_facts(one: TraceRow, other: TraceRow) -> list[tuple[str, Delta]]:

@@ -9,7 +9,9 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Where } from "./where.js";
 
-const READINGS = ["time", "tree", "where"];
+const READINGS = ["time", "tree", "transcript", "where"];
+/** The readings with a place of their own; their modules come when they are first read. */
+const PANELS = ["transcript", "where"];
 
 const tree = new Tree();
 const search = new Search(tree);
@@ -21,6 +23,13 @@ const where = new Where(tree, (name) => {
   search.step(false);
 });
 
+/** Modules of readings that are seldom needed. @type {Record<string, () => Promise<unknown>>} */
+const LATER = {
+  transcript: async () => new (await import("./transcript.js")).Transcript(tree),
+};
+/** @type {Set<string>} */
+const come = new Set();
+
 /** Show the trace in another way. @param {string} reading */
 function read(reading) {
   const wanted = READINGS.includes(reading) ? reading : "time";
@@ -30,11 +39,16 @@ function read(reading) {
     tab.setAttribute("aria-selected", String(chosen));
     tab.setAttribute("tabindex", chosen ? "0" : "-1");
   }
-  byId("where").hidden = wanted !== "where";
-  byId("scroll").hidden = wanted === "where";
+  for (const panel of PANELS) byId(panel).hidden = wanted !== panel;
+  byId("scroll").hidden = PANELS.includes(wanted);
   address({ view: wanted === "time" ? null : wanted });
   where.draw();
   tree.draw();
+  if (!PANELS.includes(wanted)) tree.reveal(true);
+  const later = LATER[wanted];
+  if (!later || come.has(wanted)) return;
+  come.add(wanted);
+  void later();
 }
 
 const here = byId("head").dataset.here ?? "";
@@ -93,6 +107,7 @@ const commands = new Commands([
   })),
   { keys: "t", words: "Read it as a timeline", run: () => read("time") },
   { keys: "T", words: "Read it as a tree", run: () => read("tree") },
+  { keys: "r", words: "Read it as a transcript, from the top to the bottom", run: () => read("transcript") },
   { keys: "w", words: "Where did it go: time, tokens and cost by step", run: () => read("where") },
   { keys: "c", words: "Mark the critical path", run: () => timeline.togglePath() },
   { keys: "i", words: "Press idle time together", run: () => timeline.togglePress() },
