@@ -9,9 +9,9 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Where } from "./where.js";
 
-const READINGS = ["time", "tree", "transcript", "where"];
+const READINGS = ["time", "tree", "transcript", "icicle", "where"];
 /** The readings with a place of their own; their modules come when they are first read. */
-const PANELS = ["transcript", "where"];
+const PANELS = ["transcript", "icicle", "where"];
 
 const tree = new Tree();
 const search = new Search(tree);
@@ -26,6 +26,7 @@ const where = new Where(tree, (name) => {
 /** Modules of readings that are seldom needed. @type {Record<string, () => Promise<unknown>>} */
 const LATER = {
   transcript: async () => new (await import("./transcript.js")).Transcript(tree),
+  icicle: async () => new (await import("./icicle.js")).Icicle(tree),
 };
 /** @type {Set<string>} */
 const come = new Set();
@@ -108,6 +109,12 @@ const commands = new Commands([
   { keys: "t", words: "Read it as a timeline", run: () => read("time") },
   { keys: "T", words: "Read it as a tree", run: () => read("tree") },
   { keys: "r", words: "Read it as a transcript, from the top to the bottom", run: () => read("transcript") },
+  { keys: "I", words: "Read it as an icicle: every step as wide as its share", run: () => read("icicle") },
+  {
+    keys: "b",
+    words: "Icicle: size by time, tokens or cost",
+    run: () => document.dispatchEvent(new Event("icicle-by")),
+  },
   { keys: "w", words: "Where did it go: time, tokens and cost by step", run: () => read("where") },
   { keys: "c", words: "Mark the critical path", run: () => timeline.togglePath() },
   { keys: "i", words: "Press idle time together", run: () => timeline.togglePress() },
