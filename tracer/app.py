@@ -25,7 +25,7 @@ from tracer.ingest.deleter import Deleter
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
-from tracer.pages import compare, sign_in, static, trace, transcript
+from tracer.pages import compare, sign_in, static, trace, transcript, wiring
 from tracer.pages import live as live_page
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
@@ -119,6 +119,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         trace_list.router,
         trace.router,
         transcript.router,
+        wiring.router,
         compare.router,
         live_page.router,
         sign_in.router,
