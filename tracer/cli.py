@@ -49,6 +49,7 @@ def cli() -> None:
 @cli.command(short_help="Serve the dashboard and take spans.")
 @_setting("host", "ADDRESS")
 @_setting("port", "NUMBER")
+@_setting("grpc_port", "NUMBER")
 @_database_settings
 @_setting("base_path", "PATH")
 @_setting("allowed_hosts", "NAMES")
