@@ -125,6 +125,44 @@ def verify(config: str | None, as_json: bool, **flags: str | None) -> None:
         sys.exit(1)
 
 
+@cli.command(short_help="Read stored spans again with this version's reader.")
+@_database_settings
+@click.option("--project", metavar="NAME", help="Only this project's traces.")
+@click.option("--since", metavar="TIME", help="Only traces that began since then, such as 2026-11-01.")
+@click.option("--prices", is_flag=True, help="Compute the cost of every model call anew, with today's price table.")
+def reread(config: str | None, project: str | None, since: str | None, prices: bool, **flags: str | None) -> None:
+    """Read stored spans again: what an older version read otherwise, and with --prices what each call cost.
+
+    The service may go on meanwhile. It can be stopped and begun again at any time.
+    """
+    from tracer.ingest.reread import Wanted, reread_spans
+    from tracer.prices import PriceBook
+    from tracer.queries.projects import project_by_name
+    from tracer.queries.scope import EVERYTHING
+    from tracer.store.engine import Store
+    from tracer.store.migrate import migrate as run
+    from tracer.units import parse_rfc3339
+
+    settings = load_settings(flags, config=config)
+    try:
+        start = parse_rfc3339(since) if since is not None else None
+    except (ValueError, OverflowError):
+        raise BadSetting(f"--since {since!r}: this is no time; write it as 2026-11-01.", field="since") from None
+    run(settings.database_url)
+    store = Store(settings.database_url)
+    try:
+        with store.reading() as connection:
+            identity = project_by_name(connection, scope=EVERYTHING, name=project).id if project else None
+        book = PriceBook(settings.data / "prices.toml")
+        wanted = Wanted(project=identity, since=start, prices=prices)
+        done = reread_spans(
+            store, book, wanted, progress=lambda at, of: click.echo(f"{at:,} of {of:,} steps", err=True)
+        )
+        click.echo(f"{done:,} steps were read again." if done else "Every step is as this version reads it.")
+    finally:
+        store.close()
+
+
 @cli.command("new-token", short_help="Make a new administrator's token and print it once.")
 @_database_settings
 def new_token(config: str | None, **flags: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,28 @@ class Applier:
             changes.refused = {(name, trace_id) for name in names for at, trace_id in deleted if ids[name] == at}
         self._sort_out(sql, touched)
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
+        return self._write(sql, touched, changes)
+
+    def reread(
+        self, connection: Connection, spans: dict[Key, list[bytes]], *, settle: Callable[[Any, PreparedSpan], None]
+    ) -> Changes:
+        """Derive stored, finished spans again, in one transaction; `settle` may correct one, given its stored row."""
+        sql, changes = Sql(connection), Changes(at=time.time_ns())
+        touched, _ = self._touch(sql, {}, set(spans))
+        logs = logs_of_traces(sql, (trace.key[1] for trace in touched))
+        for trace in touched:
+            for row in relate.span_rows(sql, [(trace.pk, span_id) for span_id in spans[trace.key]]):
+                if row.status != Status.running:
+                    found = logs.get((*trace.key, row.span_id), [])
+                    span = relate.stored_span(sql, trace.key[1], row, found, self._prices)
+                    settle(row, span)
+                    trace.reread.append((span, row))
+            trace.rebuild = True
+        return self._write(sql, touched, changes)
+
+    def _write(self, sql: Sql, touched: list[_Touched], changes: Changes) -> Changes:
+        """Write what was found to change: rows, bodies, roll-ups, counters, the change feed."""
+        now = changes.at
         self._write_new_traces(sql, touched, now)
         counted, replaced = self._write_spans(sql, touched, now)
         for trace in touched:
