@@ -26,10 +26,10 @@ import psutil
 
 from tests.bench.load import Body
 from tests.bench.report import heading, lacking, line
-from tests.bench.server import MEBIBYTE, Measured, running, send
+from tests.bench.server import MEBIBYTE, Measured, plain_environment, running, send
 from tests.bench.shapes import agent_loop, body, size_of
 
-READY_WITHIN_S = 120
+READY_WITHIN_S = 300
 DURABLE_WITHIN_S = 300
 
 
@@ -129,7 +129,7 @@ class Process(Measured):
         self._process = subprocess.Popen(
             [str(peer.command), *peer.arguments(folder, port)],
             cwd=folder,
-            env={**os.environ, **peer.variables(folder, port)},
+            env=plain_environment(**peer.variables(folder, port)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

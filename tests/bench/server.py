@@ -37,6 +37,15 @@ class Figures:
     idle_mib: float
 
 
+SLOWING = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH")
+"""Variables with which a Python runs slower, or other code, than a user's."""
+
+
+def plain_environment(**variables: str) -> dict[str, str]:
+    """This process's environment as a user would have it, and `variables`."""
+    return {key: value for key, value in os.environ.items() if key not in SLOWING} | variables
+
+
 class Measured(Protocol):
     """A server that is sent spans and watched; `headers` are those that it asks for."""
 
@@ -58,7 +67,7 @@ class Server(Measured):
     def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
         started = time.perf_counter()
-        self.process = Popen(command, stdout=PIPE, text=True, env={**os.environ, **variables})
+        self.process = Popen(command, stdout=PIPE, text=True, env=plain_environment(**variables))
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith(READY_WORDS):

@@ -23,7 +23,7 @@ def said(role: str, *parts: str | dict[str, object]) -> dict[str, object]:
     }
 
 
-def call(asked: list[dict[str, object]], answered: str = "Yes.", **more: AnyValue) -> dict[str, AnyValue]:
+def call(asked: list[dict[str, object]], answered: str = "Yes.", /, **more: AnyValue) -> dict[str, AnyValue]:
     return {
         "gen_ai.operation.name": "chat",
         "gen_ai.input.messages": json.dumps(asked),

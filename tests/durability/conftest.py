@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Process
+from tests.client import Process, wait_until
 
 
 class Service:
@@ -28,7 +28,9 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def ready(self) -> None:
-        """Wait until it takes requests."""
+        """Wait until it takes requests, on a busy machine too."""
+        process = self.process
+        wait_until(lambda: process.out or process.popen.poll() is not None, "the server has started", seconds=120)
         assert self.process.url == self.url
 
     def kill(self) -> None:

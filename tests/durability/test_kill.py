@@ -44,6 +44,7 @@ def test_r01_what_was_acknowledged_is_there_once_after_every_kill(database_url: 
     hold_against(senders.traffic.facts, url=service.url, database=database_url)
 
 
+# What waits on disk after a minute of kills leaves at some 500 steps a second on a busy machine.
 APP = """
 import sys, time
 import stepscope
@@ -60,7 +61,7 @@ while time.monotonic() < end:
                 step.tokens(input=100 + call, output=7)
     made += 1
     time.sleep(0.01)
-while not stepscope.flush(timeout=10) and time.monotonic() < end + 30:
+while not stepscope.flush(timeout=10) and time.monotonic() < end + 120:
     time.sleep(0.2)
 told = stepscope.status()
 print(made, told.recorded, told.delivered, told.dropped)
@@ -85,7 +86,7 @@ def test_r06_what_the_sdk_reports_as_delivered_is_there_once(database_url: str, 
         service.kill()
         service.start()
         service.ready()
-    out, _ = app.communicate(timeout=60)
+    out, _ = app.communicate(timeout=180)
     made, recorded, delivered, dropped = map(int, out.split())
     assert (recorded, delivered, dropped) == (4 * made, 4 * made, 0)
     with Client(service.url, project="durable-sdk") as client:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from tests.counts import counted
+from tracer.errors import Unavailable
 from tracer.ingest import cube
 from tracer.ingest.apply import Applier
 from tracer.ingest.cube_check import cube_differences, cube_of
@@ -281,6 +285,62 @@ def test_writers_at_the_same_time_have_shards_of_their_own(store: Store) -> None
     with store.reading() as connection:
         assert {row.shard for row in Sql(connection).rows("SELECT shard FROM metric_cell")} == {0, 1}
         assert problems(connection) == []
+
+
+def impatient_fold(store: Store, period: cube.PeriodKey) -> None:
+    with store.writing() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+        fold(Sql(connection), period, now=LATER, kept=1)
+
+
+def test_a_fold_waits_for_who_writes_to_its_period(store: Store) -> None:
+    if store.sqlite:
+        return  # one writer at a time
+    steps = [prepared(Sent(1, span, f"step {span}", NOON, 1)) for span in range(1, 6)]
+    other = Store(store.url, read_connections=1)
+    with empty(store) as applier:
+        with store.writing() as one:
+            applier.apply(one, steps)
+        with store.writing() as one:
+            project = Sql(one).rows("SELECT id FROM project")[0].id
+            applier.apply(one, [prepared(Sent(2, 1, "late", NOON, 1))])
+            with pytest.raises(Unavailable):
+                impatient_fold(other, (project, int(Period.hour), NOON))
+            with other.writing() as two:
+                fold(Sql(two), (project, int(Period.hour), NOON + HOUR), now=LATER, kept=1)
+    other.close()
+
+
+def test_writers_deletions_and_folds_at_once_leave_nothing_wrong(store: Store) -> None:
+    def work(number: int) -> None:
+        own = Store(store.url, read_connections=1)
+        applier, chance = Applier(shard=number, prices=PRICES), random.Random(number)
+        for turn in range(counted(12, 200)):
+            trace = (number << 100) + turn + 1
+            steps = [
+                Sent(trace, span, f"step {chance.randint(1, 9)}", NOON + chance.choice([-1, 0, HOUR]), span)
+                for span in range(1, 6)
+            ]
+            with own.writing() as connection:
+                applier.apply(connection, [prepared(one) for one in steps])
+            with own.writing() as connection:
+                sql = Sql(connection)
+                if chance.random() < 0.4:
+                    delete(connection, [(number << 100) + chance.randint(1, turn + 1)])
+                    applier.forget()
+                elif chance.random() < 0.5:
+                    for row in sql.rows("SELECT DISTINCT project_id, period, start FROM metric_cell LIMIT 1"):
+                        fold(sql, (row.project_id, row.period, row.start), now=LATER, kept=3)
+        own.close()
+
+    with empty(store) as applier:
+        with store.writing() as connection:
+            applier.apply(connection, [prepared(Sent(1, 1, "step 1", NOON, 1))])
+        with ThreadPoolExecutor(3) as threads:
+            for done in [threads.submit(work, number) for number in range(1, 4)]:
+                done.result()
+        with store.reading() as connection:
+            assert problems(connection) == []
 
 
 def test_the_reference_counts_each_period_once() -> None:

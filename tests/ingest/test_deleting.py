@@ -6,18 +6,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from tests.databases import NewDatabase
 from tests.ingest.deleting import Bench, bench, large_text, log, one_span, opened
 from tests.ingest.reference import Sent, expected, surviving
 from tests.ingest.test_exactly_once import PRICES, SECOND, Databases, compare, databases, prepared, span_facts, trace_id
 from tracer.errors import NotFound
-from tracer.ingest import delete, receipts
+from tracer.ingest import delete, receipts, reclaim
 from tracer.ingest.apply import Applier
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt
@@ -212,8 +214,7 @@ class TestManyTraces:
     def test_those_that_started_in_the_time_go_slice_by_slice_and_no_others(
         self, at: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tracer.ingest.deleter.FEWEST_SPANS", 1)
-        at.deleter._spans = 3
+        hold_slices(monkeypatch, at, 3)
         at.send([one_span(trace, span, start=trace) for trace in range(1, 21) for span in (1, 2)])
         receipt = at.deleter.ask(project_id=project(at), since=5 * SECOND, until=15 * SECOND)
         assert (receipt.state, receipt.total_traces) == ("waiting", None)
@@ -221,8 +222,7 @@ class TestManyTraces:
         assert at.deleter.carry_out(receipt.id, told=lambda so_far: slices.append(so_far.traces))
         done = at.deleter.receipt(receipt.id)
         assert (done.state, done.traces, done.spans, done.total_traces) == ("done", 10, 20, 10)
-        assert len(slices) > 1  # a slice takes more when the one before was quick
-        assert slices == sorted(slices)
+        assert slices == list(range(1, 11))
         left = {int.from_bytes(row.trace_id) for row in at.rows("SELECT trace_id FROM trace")}
         assert left == {*range(1, 5), *range(15, 21)}
         assert at.differences() == []
@@ -262,7 +262,7 @@ class TestManyTraces:
     ) -> None:
         with databases.empty() as store:
             with bench(store) as first:
-                first.deleter._spans = 2
+                hold_slices(monkeypatch, first, 2)
                 first.send([one_span(trace, start=trace) for trace in range(1, 11)])
                 receipt = first.deleter.ask(project_id=None)
 
@@ -287,8 +287,8 @@ class TestManyTraces:
         at.deleter.start()
         assert [at.deleter.wait(one.id, seconds=20).traces for one in asked] == [10, 10, 10]
 
-    def test_batches_are_taken_while_much_is_deleted(self, at: Bench) -> None:
-        at.deleter._spans = 5
+    def test_batches_are_taken_while_much_is_deleted(self, at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        hold_slices(monkeypatch, at, 5)
         at.send([one_span(trace, start=1) for trace in range(1, 301)])
         at.deleter.start()
         receipt = at.deleter.ask(project_id=project(at))
@@ -325,8 +325,24 @@ class TestSpace:
         assert at.rows("PRAGMA freelist_count")[0][0] == 0
         assert at.differences() == []
 
+    def test_each_slice_gives_back_as_many_pages_as_it_may(
+        self, in_file: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at, free = in_file, list[int]()
+        give = reclaim._give_pages_back
+
+        def counted(connection: Connection) -> bool:
+            free.append(Sql(connection).rows("PRAGMA freelist_count")[0][0])
+            return give(connection)
+
+        monkeypatch.setattr(reclaim, "PAGES_AT_ONCE", 50)
+        monkeypatch.setattr(reclaim, "_give_pages_back", counted)
+        at.send([one_span(trace, text=large_text(trace)) for trace in range(1, 81)])
+        at.deleter.carry_out(at.deleter.ask(project_id=None).id)
+        assert free[0] > 100
+        assert [before - after for before, after in pairwise(free)] == [50] * (free[0] // 50)
+
     def test_a_size_cap_takes_the_oldest_of_all_projects_and_no_more_than_it_must(self, at: Bench) -> None:
-        at.deleter._spans = 2
         spans = [prepared(one_span(trace, start=trace, text=large_text(trace))) for trace in range(1, 61)]
         for number, span in enumerate(spans):
             span.project = f"p{number % 3}"
@@ -378,6 +394,13 @@ class TestRetention:
         assert "30 days" in rejected.message
         assert "retention_days" in rejected.message
         assert Retention().refuse_old(records, lambda record: record.start_time, rejected) == records
+
+
+def hold_slices(monkeypatch: pytest.MonkeyPatch, at: Bench, spans: int) -> None:
+    """Give slices a size of their own, however fast the machine is."""
+    monkeypatch.setattr("tracer.ingest.deleter.FEWEST_SPANS", spans)
+    monkeypatch.setattr("tracer.ingest.deleter.MOST_SPANS", spans)
+    at.deleter._spans = spans
 
 
 def snapshot(at: Bench) -> dict[str, list[tuple[Any, ...]]]:

@@ -63,6 +63,8 @@ class Deleter:
         self._retention = retention
         self._polite = polite
         self._spans = FIRST_SPANS
+        self._took = 0.0
+        """Seconds that the last slice held the writer."""
         self._wake = threading.Condition()
         self._asked = False
         self._held: int | None = None
@@ -203,6 +205,7 @@ class Deleter:
         deleted = self._slice(work)
         if deleted.traces:
             self._on_commit(deleted.changes)
+        self._learn(deleted.spans)
         told(self.receipt(deletion_id))
         return self._sweep(deletion_id, self._stopping.is_set)
 
@@ -243,25 +246,26 @@ class Deleter:
         return True
 
     def _slice(self, work: Callable[[Sql], T]) -> T:
-        """Do one slice on the writer's thread, and learn from the time it took."""
-        took = 0.0
+        """Do one slice on the writer's thread."""
 
         def timed(connection: Connection) -> T:
-            nonlocal took
             start = time.perf_counter()
             try:
                 return work(Sql(connection))
             finally:
-                took = time.perf_counter() - start
+                self._took = time.perf_counter() - start
 
         result = self._writer.run(timed).result()
-        if took > 2 * SLICE_S:
-            self._spans = max(FEWEST_SPANS, self._spans // 2)
-        elif SLICE_S / 4 < took < SLICE_S / 2:
-            self._spans = min(MOST_SPANS, self._spans * 3 // 2)
         if self._polite:
-            self._stopping.wait(max(took, POLITE_PAUSE_S))
+            self._stopping.wait(max(self._took, POLITE_PAUSE_S))
         return result
+
+    def _learn(self, spans: int) -> None:
+        """Make slices larger or smaller, after one of so many spans."""
+        if self._took > 2 * SLICE_S:
+            self._spans = max(FEWEST_SPANS, self._spans // 2)
+        elif self._took < SLICE_S / 2 and spans > self._spans // 2:
+            self._spans = min(MOST_SPANS, self._spans * 3 // 2)
 
     def _is_past(self, end: float) -> bool:
         return self._stopping.is_set() or time.monotonic() > end

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from tracer.errors import NotFound
+from tracer.errors import BadRequest, NotFound
 from tracer.pages import reading as content
+from tracer.pages.addresses import origin
 from tracer.pages.json_view import json_tree
+from tracer.pages.outgoing import MOST_STEPS, as_markdown
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
 from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
@@ -22,10 +25,16 @@ from tracer.prices.rates import CostLine
 from tracer.queries.outline import CHILD_ERROR, ERROR, Outline, outline
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
-from tracer.queries.steps import calls_before
+from tracer.queries.steps import calls_before, steps_of
 from tracer.queries.steps import step as load_step
 from tracer.queries.traces import trace_by_id
+from tracer.queries.within import find_within
 from tracer.units import Nanos, format_duration
+
+_AS_TEXT = PAGE_HEADERS | {"Content-Security-Policy": "default-src 'none'; sandbox"}
+
+MOST_QUERY = 200
+"""Characters of what is searched in a trace."""
 
 router = APIRouter(include_in_schema=False, prefix="/p/{slug}/traces/{trace_id}")
 
@@ -70,6 +79,8 @@ class StepView:
     more_documents: int
     embeddings: Sequence[tuple[content.Text | None, str]]
     bill: Bill
+    curl: str
+    """The command that fetches this step from the interface for programs."""
     since: SpanRow | None
     """The model call before, whose conversation this one goes on with."""
     previous: str | None
@@ -108,7 +119,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
             step = _step_view(
                 project,
                 trace,
-                load_step(conn, trace=trace, span_id=rows.ids[chosen].hex()),
+                load_step(conn, trace=trace, span_id=rows.ids[chosen].hex(), alone=True),
                 _Surroundings(request, conn),
                 previous=rows.ids[chosen - 1].hex() if chosen else None,
                 following=rows.ids[chosen + 1].hex() if chosen + 1 < len(rows) else None,
@@ -131,9 +142,42 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
     """The chosen step alone, as the trace page's right side holds it."""
     with reading(request) as conn:
         project, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
         view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
+
+
+@router.get("/steps/{span_id}/markdown")
+def show_markdown(request: Request, slug: str, trace_id: str, span_id: str) -> Response:
+    """A step and all below it as Markdown, to be pasted to a model."""
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        rows = outline(conn, trace=trace)
+        top = _chosen(trace, rows, span_id)
+        if top is None or rows.ids[top].hex() != span_id:
+            raise NotFound(f"There is no step {span_id[:40]!r} in this trace.", field="span_id")
+        wanted = range(top, min(rows.end[top], top + MOST_STEPS))
+        found = steps_of(conn, trace=trace, span_ids=[rows.ids[row] for row in wanted])
+        levels = {rows.ids[row].hex(): rows.depth[row] - rows.depth[top] for row in wanted}
+        told = ((levels[step.row.span_id], step) for step in found)
+        text = "".join(as_markdown(trace, told, rows.end[top] - wanted.stop))
+    return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=_AS_TEXT)
+
+
+@router.get("/search")
+def search(request: Request, slug: str, trace_id: str, q: str, after: str | None = None) -> Response:
+    """Which steps have a text in their names, attributes, prompts, outputs, errors or logs; a part at a time."""
+    if not 0 < len(q) <= MOST_QUERY:
+        raise BadRequest(f"q takes 1 to {MOST_QUERY} characters.", field="q")
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        found = find_within(conn, trace=trace, text=q, after=_place(after))
+    body = {
+        "ids": [span_id.hex() for span_id in found.span_ids],
+        "after": None if found.after is None else f"{found.after[0]}.{found.after[1]}",
+        "read": found.read,
+    }
+    return Response(msgspec.json.encode(body), media_type="application/json", headers=PAGE_HEADERS)
 
 
 @router.get("/steps/{span_id}/{side}")
@@ -148,16 +192,13 @@ def show_side(
     """One side of a step as plain text, whole, exactly as it was sent. It is never anything but text to a browser."""
     with reading(request) as conn:
         _, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
     text = content.side_text(found, side)
     if text is None:
         raise NotFound(f"This step has no {side}.")
     body, ending = text
     how = "attachment" if download else "inline"
-    headers = PAGE_HEADERS | {
-        "Content-Disposition": f'{how}; filename="{found.row.span_id}-{side}.{ending}"',
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
+    headers = _AS_TEXT | {"Content-Disposition": f'{how}; filename="{found.row.span_id}-{side}.{ending}"'}
     return Response(body.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=headers)
 
 
@@ -235,6 +276,7 @@ def _step_view(
         more_documents=more,
         embeddings=content.embeddings(found),
         bill=around.bill(row),
+        curl=around.curl(row),
         since=since,
         previous=previous,
         next=following,
@@ -260,12 +302,19 @@ class _Surroundings:
                 best, most = earlier.row, shared
         return best, most
 
+    def curl(self, row: SpanRow) -> str:
+        """The command that fetches a step; who had to sign in needs a key."""
+        key = ' -H "Authorization: Bearer $STEPSCOPE_KEY"' if caller_of(self.request).signed_in else ""
+        return f"curl -s{key} '{origin(self.request)}/api/v1/traces/{row.trace_id}/spans/{row.span_id}'"
+
     def bill(self, row: SpanRow) -> Bill:
         """The arithmetic of a call's cost, as long as today's prices still give what was stored."""
         if row.cost is None:
             return Bill()
         if row.cost_source == "sent":
             return Bill(why="This cost came with the step, from the client.")
+        if row.cost_source == "cache":
+            return Bill(why="The app's own cache answered, so this call cost nothing.")
         prices = cast(PriceBook, self.request.app.state.prices)
         cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
         if cost is None or cost.total != row.cost:
@@ -280,6 +329,15 @@ def _share(row: SpanRow, trace: TraceRow) -> str:
     if percent < 1:
         return "under 1 % of the trace"
     return f"{min(100, round(percent))} % of the trace"
+
+
+def _place(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    pack, _, offset = text.partition(".")
+    if not (text.isascii() and pack.isdigit() and offset.isdigit() and len(text) <= 30):
+        raise BadRequest("after takes what an earlier answer gave.", field="after")
+    return min(int(pack), 2**31 - 1), min(int(offset), 2**31 - 1)
 
 
 def _ticks(total_us: int) -> list[str]:

@@ -71,7 +71,7 @@ class RowView:
     tokens: str
     cost: str
     figures: str
-    """Where tokens and cost come from: `rolled` up from below, `twice` when they are counted elsewhere, or own."""
+    """Tokens and cost are `rolled` up from the steps below, or `twice`: counted in another step; else they are own."""
     lacks: str
     """Why a `+` stands behind a figure."""
 

@@ -288,5 +288,6 @@ def _roll(
                 money[above] = money[row] + max(0, money[above])
         if summed[row] >= 0:
             tokens[row], cost[row] = summed[row], money[row]
+            flags[row] &= ~REPEATED
             if below[row]:
                 flags[row] |= SUMMED

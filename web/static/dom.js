@@ -29,6 +29,14 @@ export function near(event, selector) {
   return found instanceof HTMLElement ? found : null;
 }
 
+/** @param {string} tag @param {string} [className] @param {string} [text] */
+export function make(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
 /** Say something to a screen reader, and to nobody else. @param {string} words */
 export function say(words) {
   byId("said").textContent = words;

@@ -3,7 +3,7 @@
 
 export const WHOLE = 10000; // places are hundredths of a percent
 export const NARROWEST = 60; // a bar's least width, so that it can be seen
-const PRESSED = 0.015; // what an idle gap keeps of the lane, as a share of the busy time
+const PRESSED = 0.03; // what an idle gap keeps of the lane, as a share of the busy time
 
 /** @typedef {{from: number, to: number}} Span a stretch of time, in microseconds from the trace's first instant */
 

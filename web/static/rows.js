@@ -1,5 +1,6 @@
 // Draws one row of the tree: the same markup as web/templates/traces/_row.html, changed in place when it changes.
 
+import { make } from "./dom.js";
 import { cost, count, duration } from "./format.js";
 import { percent, WHOLE } from "./lane.js";
 import { CHILD_ERROR, NO_PRICE, NO_USAGE, ORPHAN, REPEATED, SUMMED } from "./skeleton.js";
@@ -309,14 +310,6 @@ function markOf(status, flag) {
   if (status === "error") return flag & CHILD_ERROR ? "through" : "own";
   if (status === "running" || status === "abandoned") return status;
   return flag & CHILD_ERROR ? "below" : "";
-}
-
-/** @param {string} tag @param {string} [className] @param {string} [text] */
-export function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  return element;
 }
 
 /** @param {HTMLElement} element @param {string} title */

@@ -37,6 +37,7 @@ export class Tree extends EventTarget {
     this.gaps = [];
     /** @type {import("./path.js").Path | null} */
     this.critical = null;
+    this.lane = new Lane(0);
     /** @type {number[]} */
     this.seen = [];
     /** @type {Map<string, Row>} */
@@ -89,7 +90,7 @@ export class Tree extends EventTarget {
     const began = performance.now();
     try {
       const version = this.skeleton && !force ? `?unless=${this.skeleton.columns.version}` : "";
-      const answer = await fetch(`${this.host.dataset.skeleton}${version}`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(`${this.host.dataset.skeleton}${version}`);
       if (answer.status === 200) {
         this.take(new Skeleton(await answer.json()));
         if (!first) this.readHead();
@@ -181,6 +182,12 @@ export class Tree extends EventTarget {
     return row === undefined ? null : { id: this.skeleton.id(row), offset: top % ROW };
   }
 
+  /** Work out anew what is to be seen, and draw it. */
+  show() {
+    this.arrange();
+    this.draw();
+  }
+
   /** Work out which rows there are to see. */
   arrange() {
     this.seen = this.skeleton ? this.skeleton.seen(this.folded, this.opened, this.found) : [];
@@ -194,6 +201,7 @@ export class Tree extends EventTarget {
     const last = Math.min(this.seen.length, first + Math.ceil(this.scroller.clientHeight / ROW) + 2 * BEYOND);
     const total = tree.total;
     const lane = new Lane(total, this.window, this.gaps);
+    this.lane = lane;
     const { folded, opened, selected, found, critical } = this;
     const view = { folded, opened, selected, lane, total, found, critical };
     /** @type {Map<string, Row>} */
