@@ -135,32 +135,9 @@ def reread(config: str | None, project: str | None, since: str | None, prices: b
 
     The service may go on meanwhile. It can be stopped and begun again at any time.
     """
-    from tracer.ingest.reread import Wanted, reread_spans
-    from tracer.prices import PriceBook
-    from tracer.queries.projects import project_by_name
-    from tracer.queries.scope import EVERYTHING
-    from tracer.store.engine import Store
-    from tracer.store.migrate import migrate as run
-    from tracer.units import parse_rfc3339
+    from tracer.maintenance import run_reread
 
-    settings = load_settings(flags, config=config)
-    try:
-        start = parse_rfc3339(since) if since is not None else None
-    except (ValueError, OverflowError):
-        raise BadSetting(f"--since {since!r}: this is no time; write it as 2026-11-01.", field="since") from None
-    run(settings.database_url)
-    store = Store(settings.database_url)
-    try:
-        with store.reading() as connection:
-            identity = project_by_name(connection, scope=EVERYTHING, name=project).id if project else None
-        book = PriceBook(settings.data / "prices.toml")
-        wanted = Wanted(project=identity, since=start, prices=prices)
-        done = reread_spans(
-            store, book, wanted, progress=lambda at, of: click.echo(f"{at:,} of {of:,} steps", err=True)
-        )
-        click.echo(f"{done:,} steps were read again." if done else "Every step is as this version reads it.")
-    finally:
-        store.close()
+    run_reread(load_settings(flags, config=config), project=project, since=since, prices=prices)
 
 
 @cli.command("new-token", short_help="Make a new administrator's token and print it once.")

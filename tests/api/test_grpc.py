@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +19,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from tests import make
-from tests.client import Client, Process, Service, Start, in_process
+from tests.client import Client, Process, Service, Start, in_process, wait_until
 from tests.databases import NewDatabase
+from tracer.api.otlp_grpc import MESSAGES_COMING, GrpcDoor
 from tracer.auth import ensure_admin_token
 from tracer.errors import BadSetting, Unavailable
+from tracer.serve import _bind
 
 SERVICE = "/opentelemetry.proto.collector.{0}.v1.{1}Service/Export"
 SIGNALS = [("trace", "Trace"), ("logs", "Logs"), ("metrics", "Metrics")]
@@ -213,13 +216,57 @@ def test_beyond_loopback_a_call_needs_the_key_in_any_form(new_database: NewDatab
                 caller.call(empty, signal=signal, **right)
 
 
+def test_a_message_without_a_key_is_not_received(new_database: NewDatabase, monkeypatch: Any) -> None:
+    received: list[object] = []
+    receive = GrpcDoor._receive
+
+    async def noted(door: GrpcDoor, messages: Any) -> bytes:
+        received.append(messages)
+        return await receive(door, messages)
+
+    monkeypatch.setattr(GrpcDoor, "_receive", noted)
+    with in_process(new_database("sqlite"), grpc_port=0, host="0.0.0.0") as running, Caller(running) as caller:
+        ensure_admin_token(running.store)
+        assert caller.refused(bytes(10_000_000)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert received == []
+
+
+def test_who_sends_slowly_keeps_no_one_else_waiting_for_ever(one_service: Service, monkeypatch: Any) -> None:
+    for name, value in (("TURN_S", 0.1), ("BODY_TIME_S", 0.5)):
+        monkeypatch.setattr(f"tracer.api.otlp_grpc.{name}", value)
+    pause = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        pause.wait(20)
+        yield b""
+
+    with Caller(one_service) as caller:
+        slow = caller.channel.stream_unary(SERVICE.format("trace", "Trace"))
+        calls = [slow.future(never(), timeout=20) for _ in range(MESSAGES_COMING)]
+        try:
+            wait_until(lambda: caller_is_refused(caller), "all turns are taken")
+            assert {call.code() for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+            assert caller.call(spans(make.span())) == b""
+        finally:
+            pause.set()
+
+
+def caller_is_refused(caller: Caller) -> bool:
+    try:
+        caller.call(b"")
+    except grpc.RpcError as problem:
+        found: Any = problem
+        return (found.code(), retry_after(found)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 1)
+    return False
+
+
 class TestPort:
-    def test_a_port_in_use_is_one_sentence(self, start: Start) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            process = start("--grpc-port", str(taken.getsockname()[1]))
-            assert process.wait() == 2
-        assert [line for line in process.err if line.startswith("stepscope:")] == process.err
-        assert "choose another with --grpc-port" in process.err[0]
+    def test_a_port_in_use_is_one_sentence(self) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as taken,
+            pytest.raises(BadSetting, match=r"in use on 127\.0\.0\.1; choose another with --grpc-port"),
+        ):
+            _bind("127.0.0.1", taken.getsockname()[1], flag="--grpc-port")
 
     def test_the_command_serves_both_and_ends_in_order(self, start: Start) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:

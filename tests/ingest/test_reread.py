@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests import make
 from tests.client import Client, Service, in_process
 from tracer.cli import cli
 from tracer.ingest import columns, logs, prepare, reread
+from tracer.ingest.fold import fold
 from tracer.ingest.reread import Wanted, reread_spans
 from tracer.ingest.verify import verify
 from tracer.otlp.assemble import is_running
@@ -22,6 +24,7 @@ from tracer.otlp.dialects import READER_VERSION, read_facts
 from tracer.otlp.dialects.reading import Facts, Usage
 from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.prices import PriceBook
+from tracer.store.sql import Sql
 from tracer.units import UnixNanos
 
 CALL: dict[str, make.Value] = {
@@ -62,6 +65,16 @@ def read_as_long_ago(record: SpanRecord, records: Sequence[LogRecord] = ()) -> F
     return read_facts(record, records) if is_running(record) else Facts(model="wrong", usage=Usage(input=7))
 
 
+@contextmanager
+def long_ago(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Spans that come meanwhile are read as an older version read them."""
+    with monkeypatch.context() as patch:
+        for module in (prepare, logs):
+            patch.setattr(module, "read_facts", read_as_long_ago)
+        patch.setattr(columns, "READER_VERSION", 0)
+        yield
+
+
 def run_of(client: Client, *, calls: int = 3) -> str:
     run = batches(calls=calls)
     send(client, run)
@@ -93,6 +106,15 @@ def damage(service: Service) -> None:
         )
 
 
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FEWEST_SPANS", "FIRST_SPANS", "MOST_SPANS"):
+        monkeypatch.setattr(reread, name, 2)
+
+
+def again(service: Service, wanted: Wanted, own: Path | None = None, **options: Any) -> int:
+    return reread_spans(service.store, service.app.state.writer, PriceBook(own), wanted, **options)
+
+
 @pytest.fixture
 def mine(database_url: str, tmp_path: Path) -> Any:
     with in_process(database_url, data=str(tmp_path)) as service, Client(service.url) as client:
@@ -101,12 +123,9 @@ def mine(database_url: str, tmp_path: Path) -> Any:
 
 def test_what_an_older_reader_wrote_becomes_what_this_one_reads(mine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service, older = mine
-    monkeypatch.setattr(reread, "SPANS_PER_SLICE", 2)
+    small_slices(monkeypatch)
     runs = [batches(calls=calls) for calls in (1, 5, 2)]
-    with monkeypatch.context() as long_ago:
-        for module in (prepare, logs):
-            long_ago.setattr(module, "read_facts", read_as_long_ago)
-        long_ago.setattr(columns, "READER_VERSION", 0)
+    with long_ago(monkeypatch):
         for run in runs:
             send(older, run)
     with Client(service.url) as today:
@@ -118,14 +137,14 @@ def test_what_an_older_reader_wrote_becomes_what_this_one_reads(mine: Any, monke
     assert shown(older, runs[0].trace)["models"] == ["wrong"]
     seen: list[tuple[int, int]] = []
 
-    done = reread_spans(service.store, PriceBook(), Wanted(), progress=lambda at, of: seen.append((at, of)))
+    done = again(service, Wanted(), progress=lambda at, of: seen.append((at, of)))
 
     assert [shown(older, run.trace) for run in runs] == expected
     assert done == 1 + 5 + 2 + 3
     assert list(verify(service.store)) == []
     assert seen[-1] == (done, done)
     assert len(seen) >= done / 2
-    assert reread_spans(service.store, PriceBook(), Wanted()) == 0
+    assert again(service, Wanted()) == 0
 
 
 def test_sent_costs_and_hits_of_a_cache_stay_what_they_are(mine: Any) -> None:
@@ -136,7 +155,7 @@ def test_sent_costs_and_hits_of_a_cache_stay_what_they_are(mine: Any) -> None:
     before = [client.trace(one["traceId"]) for one in (sent, hit)]
     with service.store.writing() as connection:
         connection.execute(text("UPDATE span SET reader_version = 0"))
-    assert reread_spans(service.store, PriceBook(), Wanted()) == 2
+    assert again(service, Wanted()) == 2
     assert [client.trace(one["traceId"]) for one in (sent, hit)] == before
     assert [found["cost_usd"] for found in before] == [0.25, 0]
     assert list(verify(service.store)) == []
@@ -152,10 +171,10 @@ def test_project_and_time_bound_what_is_read(mine: Any) -> None:
             row = connection.execute(text("SELECT project_id, start_time FROM trace ORDER BY id")).first()
         assert row is not None
         later = UnixNanos(row.start_time + 1)
-        assert reread_spans(service.store, PriceBook(), Wanted(since=later)) == 0
-        assert reread_spans(service.store, PriceBook(), Wanted(project=row.project_id)) == 4
+        assert again(service, Wanted(since=later)) == 0
+        assert again(service, Wanted(project=row.project_id)) == 4
         assert client.trace(trace)["models"] == ["gpt-4o-mini"]
-        assert reread_spans(service.store, PriceBook(), Wanted()) == 4
+        assert again(service, Wanted()) == 4
 
 
 def test_prices_change_only_when_they_are_asked_for(mine: Any, tmp_path: Path) -> None:
@@ -166,16 +185,16 @@ def test_prices_change_only_when_they_are_asked_for(mine: Any, tmp_path: Path) -
     own.write_text('[[price]]\nmodel = "gpt-4o-mini"\ninput = 1000.0\noutput = 0.0\n')
     with service.store.writing() as connection:
         connection.execute(text("UPDATE span SET reader_version = 0"))
-    assert reread_spans(service.store, PriceBook(own), Wanted()) == 4
+    assert again(service, Wanted(), own) == 4
     assert client.trace(trace)["cost_usd"] == before
-    assert reread_spans(service.store, PriceBook(own), Wanted(prices=True)) == 3
+    assert again(service, Wanted(prices=True), own) == 3
     found = client.trace(trace)
     assert (found["cost_usd"], {span["cost_usd"] for span in found["spans"]}) == (3.0, {1.0, None})
 
 
 def test_a_slice_that_fails_leaves_what_was_done(mine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service, client = mine
-    monkeypatch.setattr(reread, "SPANS_PER_SLICE", 2)
+    small_slices(monkeypatch)
     trace = run_of(client)
     before = shown(client, trace)
     damage(service)
@@ -184,9 +203,45 @@ def test_a_slice_that_fails_leaves_what_was_done(mine: Any, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reread_spans(service.store, PriceBook(), Wanted(), progress=interrupt)
-    assert reread_spans(service.store, PriceBook(), Wanted()) == 2
+        again(service, Wanted(), progress=interrupt)
+    assert again(service, Wanted()) == 2
     assert shown(client, trace) == before
+
+
+def test_what_comes_between_reading_and_writing_is_not_lost(mine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, client = mine
+    run, gone = batches(), batches()
+    with long_ago(monkeypatch):
+        for one in (run, gone):
+            client.store(*one.spans)
+    read = reread._read
+
+    def meanwhile(*arguments: Any, **named: Any) -> Any:
+        found = read(*arguments, **named)
+        assert client.ingest(run.log, path="/v1/logs").status_code == 200
+        assert client.delete(f"/api/v1/traces/{gone.trace}").status_code == 200
+        return found
+
+    monkeypatch.setattr(reread, "_read", meanwhile)
+    assert again(service, Wanted()) == 8
+    with Client(service.url) as today:
+        send(today, run)
+        assert shown(client, run.trace) == shown(today, run.trace) | {"project": client.project}
+    assert client.get(f"/api/v1/traces/{gone.trace}").status_code == 404
+    assert list(verify(service.store)) == []
+
+
+def test_metrics_follow_where_rare_lines_were_put_together(mine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, client = mine
+    with long_ago(monkeypatch):
+        for calls in (1, 2):
+            run_of(client, calls=calls)
+    with service.store.writing() as connection:
+        sql = Sql(connection)
+        for row in sql.rows("SELECT DISTINCT project_id, period, start FROM metric_cell"):
+            fold(sql, (row.project_id, row.period, row.start), now=2**62, kept=1)
+    assert again(service, Wanted()) == 5
+    assert list(verify(service.store)) == []
 
 
 def test_the_command_says_what_it_did(mine: Any, database_url: str, tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -16,9 +17,19 @@ import grpc
 import grpc.aio
 
 from tracer.api.answers import RPC_CODES, rpc_status
-from tracer.api.otlp import Accept, Ingest, accept_logs, accept_traces, logs_answer, metrics_answer, take, traces_answer
+from tracer.api.otlp import (
+    BODY_TIME_S,
+    Accept,
+    Ingest,
+    accept_logs,
+    accept_traces,
+    logs_answer,
+    metrics_answer,
+    take,
+    traces_answer,
+)
 from tracer.auth import OWNER, Caller, Right, check_right, identify_key
-from tracer.errors import BadSetting, NotSignedIn, TracerError
+from tracer.errors import BadSetting, NotSignedIn, Overloaded, TooSlow, TracerError
 from tracer.otlp.addresses import asked_project
 from tracer.otlp.decode import Rejections
 from tracer.store.engine import Store
@@ -30,14 +41,21 @@ STOP_WITHIN_S = 2.0
 """Calls under way at the end get so long, after those over HTTP had their time; who is cut off sends it again."""
 
 STREAMS: Final = 32
-"""Calls under way at once on one connection; each may hold a message of the size limit."""
+"""Calls under way at once on one connection."""
+
+MESSAGES_COMING: Final = 8
+"""Messages received at once, over all connections: each is held whole, and its size is known only at its end."""
+
+TURN_S: Final = 4.0
+"""How long a call waits for its turn to be received before it is asked to come again."""
 
 IDLE_MS: Final = 10 * 60_000
 DETAILS: Final = "grpc-status-details-bin"
 RETRY_INFO: Final = b"type.googleapis.com/google.rpc.RetryInfo"
 STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}
 
-Handler = Callable[[bytes, Any], Awaitable[bytes]]
+Messages = AsyncIterator[bytes]
+Handler = Callable[[Messages, Any], Awaitable[bytes]]
 
 
 class GrpcDoor:
@@ -48,6 +66,7 @@ class GrpcDoor:
         self._store = store
         self._open = open_server
         self._server: Any = None
+        self._turns = asyncio.Semaphore(MESSAGES_COMING)
 
     async def start(self) -> int:
         """Listen, and return the port; raises BadSetting when it cannot be used."""
@@ -85,11 +104,13 @@ class GrpcDoor:
         if self._server is not None:
             await self._server.stop(STOP_WITHIN_S)
 
-    async def _take(self, accept: Accept, answer: Callable[[Rejections], Any], body: bytes, context: Any) -> bytes:
+    async def _take(
+        self, accept: Accept, answer: Callable[[Rejections], Any], messages: Messages, context: Any
+    ) -> bytes:
         try:
             headers = _headers(context)
             await self._authorize(headers)
-            self._ingest.budget.take(len(body), mine=0)
+            body = await self._receive(messages)
             encoding, project = _encoding(body), asked_project(headers)
             rejected = await take(self._ingest, accept, body, encoding=encoding, json=False, project=project)
             return answer(rejected).SerializeToString()
@@ -101,7 +122,24 @@ class GrpcDoor:
             unforeseen.status = 500
             await _refuse(context, unforeseen)
 
-    async def _metrics(self, body: bytes, context: Any) -> bytes:
+    async def _receive(self, messages: Messages) -> bytes:
+        """The call's one message, received only now that its sender is known; the budget holds its length."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded("The server is receiving as much as it may; send this again in a second.") from None
+        try:
+            async with asyncio.timeout(BODY_TIME_S):
+                body = await anext(messages, b"")
+            self._ingest.budget.take(len(body), mine=0)
+            return body
+        except TimeoutError:
+            raise TooSlow("The message did not come in time; send smaller batches.") from None
+        finally:
+            self._turns.release()
+
+    async def _metrics(self, messages: Messages, context: Any) -> bytes:
         try:
             await self._authorize(_headers(context))
         except TracerError as problem:
@@ -119,7 +157,8 @@ class GrpcDoor:
 
 def _service(package: str, name: str, handler: Handler) -> Any:
     behavior: Any = handler  # asynchronous, which the types of the package do not know
-    method = grpc.unary_unary_rpc_method_handler(behavior)
+    # On the wire the same as a call with one message, but the message waits until it is asked for.
+    method = grpc.stream_unary_rpc_method_handler(behavior)
     return grpc.method_handlers_generic_handler(SERVICE.format(package, name), {"Export": method})
 
 

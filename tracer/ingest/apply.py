@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,20 +121,21 @@ class Applier:
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
         return self._write(sql, touched, changes)
 
-    def reread(
-        self, connection: Connection, spans: dict[Key, list[bytes]], *, settle: Callable[[Any, PreparedSpan], None]
-    ) -> Changes:
-        """Derive stored, finished spans again, in one transaction; `settle` may correct one, given its stored row."""
+    def reread(self, connection: Connection, spans: dict[Key, list[relate.Stored]]) -> Changes:
+        """Write stored, finished spans as they were read again before, in one transaction.
+
+        One whose row has changed since is read anew.
+        """
         sql, changes = Sql(connection), Changes(at=time.time_ns())
         touched, _ = self._touch(sql, {}, set(spans))
-        logs = logs_of_traces(sql, (trace.key[1] for trace in touched))
         for trace in touched:
-            for row in relate.span_rows(sql, [(trace.pk, span_id) for span_id in spans[trace.key]]):
-                if row.status != Status.running:
-                    found = logs.get((*trace.key, row.span_id), [])
-                    span = relate.stored_span(sql, trace.key[1], row, found, self._prices)
-                    settle(row, span)
-                    trace.reread.append((span, row))
+            read = {row.span_id: (span, row) for span, row in spans[trace.key]}
+            rows = relate.span_rows(sql, [(trace.pk, span_id) for span_id in read])
+            changed = [row.span_id for row in rows if tuple(row) != tuple(read[row.span_id][1])]
+            if changed:
+                again = relate.read_stored(sql, {trace.key: changed}, self._prices)
+                read |= {row.span_id: (span, row) for span, row in again[trace.key]}
+            trace.reread = [read[row.span_id] for row in rows]
             trace.rebuild = True
         return self._write(sql, touched, changes)
 

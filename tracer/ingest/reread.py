@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from sqlalchemy import Connection
 
-from tracer.ingest.apply import Applier, Changes, Key
+from tracer.errors import Unavailable
+from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.columns import held
 from tracer.ingest.prepare import CACHED, PreparedSpan, Price
+from tracer.ingest.relate import Stored, read_stored
+from tracer.ingest.tombstones import Key
+from tracer.ingest.writer import Writer
 from tracer.otlp.dialects import READER_VERSION
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
@@ -19,10 +25,18 @@ from tracer.store.spans import usage_of_row
 from tracer.store.sql import Sql
 from tracer.units import UnixNanos
 
-SPANS_PER_SLICE = 1_000
-"""Spans of one transaction: about half a second."""
+FEWEST_SPANS, FIRST_SPANS, MOST_SPANS = 50, 200, 1_000
+"""Of one slice. It grows and shrinks towards SLICE_S."""
+
+SLICE_S = 0.03
+"""What a slice should hold the writer: batches wait for it."""
+
+PAUSE_S = 0.01
+"""The least time between slices; a long one is followed by a pause as long as it took, reading included."""
 
 TRACES_AT_ONCE = 500
+TRIES, TRY_AGAIN_S = 30, 1.0
+"""How often a slice is tried while the database is busy or away, and how far apart."""
 
 Progress = Callable[[int, int], None]
 """Called after each slice with the spans done and the spans found at the start."""
@@ -57,34 +71,66 @@ class Wanted:
         return " AND ".join(terms), parameters
 
 
-def reread_spans(store: Store, prices: PriceBook, wanted: Wanted, *, progress: Progress = lambda done, of: None) -> int:
+def reread_spans(
+    store: Store,
+    writer: Writer,
+    prices: PriceBook,
+    wanted: Wanted,
+    *,
+    progress: Progress = lambda done, of: None,
+    stopping: Event | None = None,
+) -> int:
     """Read the wanted spans again and write what follows from it; returns how many there were.
 
-    Each slice is one transaction, so that it can be stopped and begun again at any time.
+    Spans are read here and written in slices between the writer's commits, each a transaction of its own, so that it
+    can be stopped and begun again at any time. It ends early once `stopping` is set. Raises Unavailable when the
+    database stays away or the writer ends.
     """
-    applier = Applier(shard=0, prices=prices)
+    stop = stopping or Event()
     total = _count(store, wanted)
     done = 0
-    for part in _slices(store, wanted):
-        try:
-            with store.writing() as connection:
-                apply_slice(applier, connection, part, prices=wanted.prices)
-        except BaseException:
-            applier.forget()
-            raise
+    slices = _Slices(store, wanted)
+    for part in slices:
+        if stop.is_set():
+            break
+        start = time.perf_counter()
+        for tries_left in reversed(range(TRIES)):
+            try:
+                slices.learn(_write(writer, _read(store, part, prices, settled=not wanted.prices)))
+                break
+            except Unavailable:
+                if not tries_left or stop.wait(TRY_AGAIN_S):
+                    raise
         done += sum(len(ids) for ids in part.values())
         progress(done, max(total, done))
+        stop.wait(max(time.perf_counter() - start, PAUSE_S))
     return done
 
 
-def apply_slice(applier: Applier, connection: Connection, part: dict[Key, list[bytes]], *, prices: bool) -> Changes:
-    """Read these spans again within a transaction: their rows, their traces' roll-ups, the change feed."""
+def _read(store: Store, part: dict[Key, list[bytes]], prices: PriceBook, *, settled: bool) -> dict[Key, list[Stored]]:
+    """What is stored of these spans, with what today's reader makes of it; `settled` prices stay."""
+    with store.reading() as connection:
+        read = read_stored(Sql(connection), part, prices)
+    if settled:
+        for span, row in (pair for pairs in read.values() for pair in pairs):
+            if _same_call(row, span):
+                span.price = Price(row.cost, row.input_cost, row.output_cost, row.cost_source)
+    return read
 
-    def settle(row: Any, span: PreparedSpan) -> None:
-        if not prices and _same_call(row, span):
-            span.price = Price(row.cost, row.input_cost, row.output_cost, row.cost_source)
 
-    return applier.reread(connection, part, settle=settle)
+def _write(writer: Writer, read: dict[Key, list[Stored]]) -> float:
+    """Write one slice; returns for how many seconds it held the writer."""
+    held = 0.0
+
+    def work(applier: Applier, connection: Connection) -> Changes:
+        nonlocal held
+        start = time.perf_counter()
+        changes = applier.reread(connection, read)
+        held = time.perf_counter() - start
+        return changes
+
+    writer.change(work).result()
+    return held
 
 
 def _same_call(row: Any, span: PreparedSpan) -> bool:
@@ -114,23 +160,34 @@ def _count(store: Store, wanted: Wanted) -> int:
     return int(rows[0][0])
 
 
-def _slices(store: Store, wanted: Wanted) -> Iterator[dict[Key, list[bytes]]]:
-    """The wanted spans by trace, at most SPANS_PER_SLICE together, traces in the order of their row numbers."""
-    part: dict[Key, list[bytes]] = {}
-    size = 0
-    for key, pk in _traces(store, wanted):
-        after = b""
-        while True:
-            ids = _span_ids(store, wanted, pk, after, SPANS_PER_SLICE - size)
-            if not ids:
-                break
-            part[key] = ids
-            size, after = size + len(ids), ids[-1]
-            if size >= SPANS_PER_SLICE:
-                yield part
-                part, size = dict[Key, list[bytes]](), 0
-    if part:
-        yield part
+class _Slices:
+    """The wanted spans by trace, so many together, traces in the order of their row numbers."""
+
+    def __init__(self, store: Store, wanted: Wanted) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._spans = FIRST_SPANS
+
+    def learn(self, held: float) -> None:
+        """Make slices larger or smaller, after one that held the writer so long."""
+        if held > 2 * SLICE_S:
+            self._spans = max(FEWEST_SPANS, self._spans // 2)
+        elif held < SLICE_S / 2:
+            self._spans = min(MOST_SPANS, self._spans * 3 // 2)
+
+    def __iter__(self) -> Iterator[dict[Key, list[bytes]]]:
+        part: dict[Key, list[bytes]] = {}
+        size = 0
+        for key, pk in _traces(self._store, self._wanted):
+            after = b""
+            while ids := _span_ids(self._store, self._wanted, pk, after, max(1, self._spans - size)):
+                part[key] = ids
+                size, after = size + len(ids), ids[-1]
+                if size >= self._spans:
+                    yield part
+                    part, size = dict[Key, list[bytes]](), 0
+        if part:
+            yield part
 
 
 def _traces(store: Store, wanted: Wanted) -> Iterator[tuple[Key, int]]:
