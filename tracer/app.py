@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
@@ -19,7 +20,7 @@ from tracer import __version__
 from tracer.api import compat, deletions, health, metrics, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
-from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
+from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.retention import Retention
@@ -33,6 +34,9 @@ from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 from tracer.store.engine import Store
+
+if TYPE_CHECKING:
+    from tracer.api.otlp_grpc import GrpcDoor
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +74,18 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
+    open_server = not settings.beyond_loopback
+    ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    over_grpc = _grpc_door(ingest, store, open_server=open_server) if settings.grpc_port is not None else None
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = settings.read_threads
         hub.start()
         writer.start()
         deleter.start()
+        if over_grpc is not None:
+            app.state.grpc_port = await over_grpc.start()
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
         try:
@@ -83,6 +93,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         finally:
             hub.close()
             await hub.ended()
+            if over_grpc is not None:
+                await over_grpc.stop()
             await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
             threads.shutdown(wait=False, cancel_futures=True)
@@ -105,8 +117,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.deleter = deleter
     app.state.prices = prices
     app.state.skeletons = SkeletonCache()
-    app.state.open_server = not settings.beyond_loopback
-    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    app.state.open_server = open_server
+    app.state.ingest = ingest
     app.state.readiness = health.Readiness(store, writer)
 
     for router in (
@@ -131,6 +143,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(Guard, settings=settings, refuse=answer_refusal)
     return app
+
+
+def _grpc_door(ingest: otlp.Ingest, store: Store, *, open_server: bool) -> GrpcDoor:
+    try:
+        from tracer.api.otlp_grpc import GrpcDoor
+    except ImportError:
+        raise BadSetting(
+            "OTLP over gRPC needs the package grpcio: install stepscope-server[grpc].", field="grpc_port"
+        ) from None
+    return GrpcDoor(ingest, store, open_server=open_server)
 
 
 async def _openapi(request: Request) -> Response:

@@ -163,15 +163,9 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
     """
     if open_server:
         return OWNER
-    key = key_of(connection.headers)
-    if key is not None:
-        with store.reading() as session:
-            if (
-                len(key) <= TOKEN_LIMIT
-                and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
-            ):
-                return ADMINISTRATOR
-        raise NotSignedIn("The key is not known here.")
+    caller = identify_key(connection.headers, store)
+    if caller is not None:
+        return caller
     cookie = connection.cookies.get(COOKIE)
     if cookie and len(cookie) <= TOKEN_LIMIT:
         with store.reading() as session:
@@ -182,6 +176,23 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
             ).first():
                 return ADMINISTRATOR
     return ANYONE
+
+
+def identify_key(headers: Mapping[str, str], store: Store) -> Caller | None:
+    """Find out who makes a request or a call from the key in its headers; None when there is no key.
+
+    Raises NotSignedIn for a key that is not known.
+    """
+    key = key_of(headers)
+    if key is None:
+        return None
+    with store.reading() as session:
+        if (
+            len(key) <= TOKEN_LIMIT
+            and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
+        ):
+            return ADMINISTRATOR
+    raise NotSignedIn("The key is not known here.")
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:
