@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, health, metrics, otlp, traces
+from tracer.api import compat, deletions, health, metrics, otlp, scores, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
@@ -127,6 +127,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         traces.router,
         deletions.router,
         metrics.router,
+        scores.router,
         health.router,
         trace_list.router,
         trace.router,
@@ -181,8 +182,9 @@ async def _invalid(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, RequestValidationError):
         raise problem
     first = problem.errors()[0]
-    field = str(first["loc"][-1]) if first["loc"] else None
-    named = BadRequest(f"{field}: {first['msg']}.", field=field)
+    where = first["loc"][:2] if first["loc"][:1] == ("body",) else first["loc"]
+    field = str(where[-1]) if where else None
+    named = BadRequest(f"{field}: {first['msg'].removeprefix('Value error, ')}.", field=field)
     named.status, named.code = 422, "invalid"
     return answer_refusal(request, named)
 
