@@ -48,6 +48,7 @@ def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
                 row,
                 name=note.name if note is not None and note.name else row.name,
                 tags=tuple(dict.fromkeys((*row.tags, *given))),
+                own_name=note.name if note is not None else None,
                 own_tags=given,
                 note=note.note if note is not None else None,
                 scores=scores,
@@ -102,13 +103,13 @@ def _value(row: Row[Any]) -> float | bool | str:
 
 
 def scores_of(conn: Connection, *, trace: TraceRow, span_id: str | None = None) -> list[ScoreRow]:
-    """The scores of a trace, or of one step of it, in the order in which they came."""
+    """The scores of a trace and its steps, or of one step, in the order in which they came; "" for the trace's own."""
     where: list[ColumnElement[bool]] = [
         score.c.trace_id == bytes.fromhex(trace.trace_id),
         score.c.project_id == trace.project_id,
     ]
     if span_id is not None:
-        where.append(score.c.span_id == bytes.fromhex(span_id))
+        where.append(score.c.span_id == bytes.fromhex(span_id) if span_id else score.c.span_id.is_(None))
     query = _scores().where(*where).order_by(score.c.id).limit(SHOWN)
     return [_score_row(row) for row in conn.execute(query)]
 

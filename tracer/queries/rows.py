@@ -69,6 +69,8 @@ class TraceRow:
     """The name of the first step whose own error failed the trace, when its status is `error`."""
     version: int
     """Rises with every change to the trace."""
+    own_name: str | None = None
+    """The name that people gave it, which then is its `name`."""
     own_tags: tuple[str, ...] = ()
     """Those of `tags` that people added."""
     note: str | None = None
