@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, health, metrics, otlp, scores, traces
+from tracer.api import compat, deletions, health, metrics, otlp, scores, shares, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
@@ -27,7 +27,7 @@ from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
-from tracer.pages import sign_in, static, trace
+from tracer.pages import shared, sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -128,11 +128,13 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         deletions.router,
         metrics.router,
         scores.router,
+        shares.router,
         health.router,
         trace_list.router,
         trace.router,
         live_page.router,
         sign_in.router,
+        shared.router,
         static.router,
     ):
         app.include_router(router)

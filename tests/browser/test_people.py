@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watched
@@ -80,3 +82,24 @@ def test_a_score_that_is_refused_says_why_and_loses_nothing(
     expect(dialog.get_by_label("Comment")).to_have_value("Kept.")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+
+
+def test_a_read_only_link_is_made_followed_and_taken_back(page: Page, service: Service, project: str) -> None:
+    trace, _ = shop(service, project)
+    open_trace(page, service, project, trace)
+    page.get_by_role("tree").press("l")
+    dialog = page.get_by_role("dialog", name="Share this trace")
+    dialog.get_by_label("The link ends after").select_option("a day")
+    dialog.get_by_role("button", name="Make a link").click()
+    address = dialog.get_by_label("The link", exact=True)
+    expect(address).to_have_value(re.compile(r"^http://127\.0\.0\.1:\d+/shared/[\w-]{43}$"))
+    expect(dialog.get_by_role("listitem")).to_have_count(1)
+    link = address.input_value()
+    page.goto(link)
+    expect(page.locator("h1")).to_contain_text("answer failed in lookup")
+    page.get_by_role("tree").press("l")
+    dialog.get_by_role("button", name="Take back").click()
+    expect(dialog.get_by_role("listitem")).to_have_count(0)
+    answer = page.request.get(link)
+    assert answer.status == 404
+    assert "expired or was taken back" in answer.text()

@@ -104,6 +104,29 @@ class Scores(Answer):
     next_cursor: str | None
 
 
+class Share(Answer):
+    """A read-only link to one trace."""
+
+    id: int
+    trace_id: str
+    author: str | None
+    created_at: str
+    expires_at: str
+
+
+class NewShare(Share):
+    """A link as it is told once."""
+
+    url: str
+
+
+class Shares(Answer):
+    """The links that still hold."""
+
+    items: list[Share]
+    next_cursor: str | None
+
+
 class TraceSummary(Answer):
     """One trace's roll-up."""
 

@@ -64,6 +64,9 @@ def _tags(tags: list[str] | None) -> list[str] | None:
     return [clean(tag).strip() for tag in tags]
 
 
+TraceHex = Annotated[str, _hex(32)]
+
+
 class ScoreIn(BaseModel):
     """A score as it is given."""
 
@@ -80,7 +83,7 @@ class ScoreIn(BaseModel):
         },
     )
 
-    trace_id: Annotated[str, _hex(32)]
+    trace_id: TraceHex
     span_id: Annotated[str, _hex(16)] | None = Field(None, description="Without it the whole trace is scored.")
     name: str = Field(min_length=1, max_length=200, pattern=r"\S")
     value: Annotated[

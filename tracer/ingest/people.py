@@ -113,6 +113,7 @@ def delete_added(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> None:
     places = [(trace_id, project_id) for project_id, trace_id in keys]
     sql.many("DELETE FROM score WHERE trace_id = ? AND project_id = ?", places)
     sql.many("DELETE FROM annotation WHERE trace_id = ? AND project_id = ?", places)
+    sql.many("DELETE FROM share WHERE trace_id = ? AND project_id = ?", places)
 
 
 def _changed(sql: Sql, keys: Sequence[tuple[int, bytes]], now: int) -> Changes:

@@ -162,6 +162,7 @@ def _deleted(sql: Sql) -> Iterator[Difference]:
         ("log_record", "a log record"),
         ("score", "a score"),
         ("annotation", "an annotation"),
+        ("share", "a link to it"),
     ):
         rows = sql.rows(
             f"SELECT DISTINCT gone.project_id, gone.trace_id FROM tombstone AS gone "

@@ -277,6 +277,21 @@ annotation = Table(
     sqlite_with_rowid=False,
 )
 
+# Read-only links to one trace each; the secret in the link is kept as its hash.
+share = Table(
+    "share",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("trace_id", LargeBinary(16), nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("share_of_trace", "trace_id", "project_id"),
+    sqlite_autoincrement=True,
+)
+
 # What was asked to be deleted and how far it is: the receipt, and what a restarted process goes on with.
 deletion = Table(
     "deletion",

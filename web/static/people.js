@@ -1,6 +1,6 @@
-// What people add to a trace: scores of steps and of the whole, tags, a name, a note. Said in dialogs, by keyboard.
+// What people add to a trace: scores of steps and of the whole, tags, a name, a note, links. Said in dialogs, by keyboard.
 
-import { byId, near, recall, remember, say } from "./dom.js";
+import { byId, make, near, recall, remember, say } from "./dom.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
 
@@ -18,11 +18,13 @@ export class People {
     this.place = byId("people");
     this.score = /** @type {HTMLDialogElement} */ (byId("score"));
     this.note = /** @type {HTMLDialogElement} */ (byId("note"));
+    this.share = /** @type {HTMLDialogElement} */ (byId("share"));
     /** @type {string | null} */
     this.span = null;
     for (const [dialog, send] of /** @type {[HTMLDialogElement, () => Promise<void>][]} */ ([
       [this.score, () => this.#sendScore()],
       [this.note, () => this.#sendNote()],
+      [this.share, () => this.#makeLink()],
     ])) {
       dialog.addEventListener("click", (event) => {
         if (event.target === dialog || near(event, "[data-close]")) dialog.close();
@@ -68,6 +70,49 @@ export class People {
     field(this.note, "name").value = head.dataset.ownName ?? "";
     this.note.showModal();
     field(this.note, "tags").focus();
+  }
+
+  /** Make a read-only link, or take one back. */
+  shareTrace() {
+    problem(this.share, "");
+    part(this.share, ".made").hidden = true;
+    this.share.showModal();
+    void this.#listLinks();
+  }
+
+  async #makeLink() {
+    const { trace, project } = this.place.dataset;
+    const days = Number(field(this.share, "days").value);
+    const answer = await ask(this.share, this.place.dataset.shares ?? "", "POST", { trace_id: trace, project, days });
+    if (!answer) return;
+    field(this.share, "url").value = answer.url;
+    part(this.share, "[data-copy]").dataset.copy = answer.url;
+    part(this.share, ".made").hidden = false;
+    field(this.share, "url").select();
+    await this.#listLinks();
+  }
+
+  async #listLinks() {
+    const place = `${this.place.dataset.shares}?${new URLSearchParams({ trace_id: this.place.dataset.trace ?? "" })}`;
+    const answer = await fetch(place).catch(() => null);
+    const found = answer?.ok ? await answer.json() : { items: [] };
+    const lines = found.items.map((/** @type {{id: number, created_at: string, expires_at: string}} */ link) => {
+      const line = make("li", "held", `Made ${day(link.created_at)}, ends ${day(link.expires_at)} `);
+      const button = make("button", "btn", "Take back");
+      button.setAttribute("type", "button");
+      button.addEventListener("click", () => void this.#revoke(link.id));
+      line.append(button);
+      return line;
+    });
+    part(this.share, ".links").replaceChildren(...lines);
+  }
+
+  /** @param {number} id */
+  async #revoke(id) {
+    const answer = await fetch(`${this.place.dataset.shares}/${id}`, { method: "DELETE" }).catch(() => null);
+    problem(this.share, answer?.ok || answer?.status === 404 ? "" : "The link could not be taken back. Try again.");
+    part(this.share, ".made").hidden = true;
+    await this.#listLinks();
   }
 
   /** @param {string | null} span @param {string} words */
@@ -127,25 +172,40 @@ export class People {
 /** Send it and close; a refusal is said in the dialog, at the field that it is about. */
 /** @param {HTMLDialogElement} dialog @param {string} place @param {string} method @param {object} given */
 async function send(dialog, place, method, given) {
+  const told = await ask(dialog, place, method, given);
+  if (told) dialog.close();
+  return Boolean(told);
+}
+
+/** Send it; what is answered, or null when it was refused, which the dialog then says. */
+/** @param {HTMLDialogElement} dialog @param {string} place @param {string} method @param {object} given */
+async function ask(dialog, place, method, given) {
   problem(dialog, "");
   const headers = { "content-type": "application/json" };
   const answer = await fetch(place, { method, headers, body: JSON.stringify(given) }).catch(() => null);
-  if (answer?.ok) {
-    dialog.close();
-    return true;
-  }
   const told = await answer?.json().catch(() => null);
+  if (answer?.ok) return told;
   problem(dialog, told?.error?.message ?? "The server is away: nothing was kept. Try again in a moment.");
   const named = form(dialog).elements.namedItem(told?.error?.field ?? "");
   if (named instanceof HTMLElement) named.focus();
-  return false;
+  return null;
+}
+
+/** A date as the reader writes it. @param {string} instant */
+function day(instant) {
+  return new Date(instant).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
 /** @param {HTMLDialogElement} dialog @param {string} words */
 function problem(dialog, words) {
-  const line = /** @type {HTMLElement} */ (dialog.querySelector(".refused"));
+  const line = part(dialog, ".refused");
   line.textContent = words;
   line.hidden = !words;
+}
+
+/** @param {HTMLDialogElement} dialog @param {string} selector */
+function part(dialog, selector) {
+  return /** @type {HTMLElement} */ (dialog.querySelector(selector));
 }
 
 /** @param {HTMLDialogElement} dialog */
