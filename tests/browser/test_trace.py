@@ -140,7 +140,7 @@ def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, 
         ("ArrowUp", "resolve"),
     ]:
         tree.press(key)
-        assert chosen(page) == expected, key
+        expect(page.locator("#tree [aria-selected=true] a"), key).to_have_text(expected)
     expect(page.locator("#step h2")).to_contain_text("resolve")
     assert page.url.endswith(f"span={spans[3].id}")
     tree.press("ArrowLeft")
@@ -152,6 +152,36 @@ def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, 
     tree.press("2")
     assert names(page) == ["answer", "search", "resolve", "draft"]
     expect(tree).to_have_attribute("aria-activedescendant", f"s-{spans[0].id}")
+
+
+def test_what_is_asked_while_the_tree_is_still_read_happens_when_it_is_there(
+    page: Page, service: Service, project: str
+) -> None:
+    trace, spans = shop(service, project)
+    held: list[Route] = []
+    asked = re.compile(r"/skeleton($|\?)")
+    page.route(asked, lambda route: held.append(route))
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={spans[0].id}", wait_until="domcontentloaded")
+    tree = page.get_by_role("tree")
+    page.get_by_role("treeitem", name="resolve").click()
+    tree.press("ArrowDown")
+    tree.press("End")
+    assert chosen(page) == "answer"
+    for route in held:
+        route.continue_()
+    expect(page.locator("#step h2")).to_contain_text("draft")
+    assert chosen(page) == "draft"
+    assert page.url.endswith(f"span={spans[5].id}")
+
+
+def test_a_row_drawn_anew_under_the_pointer_is_chosen_all_the_same(page: Page, service: Service, project: str) -> None:
+    trace, spans = shop(service, project)
+    open_trace(page, service, project, trace)
+    page.get_by_role("treeitem", name="embed").hover()
+    page.mouse.down()
+    page.locator(f"#s-{spans[2].id}").evaluate("row => row.replaceWith(row.cloneNode(true))")
+    page.mouse.up()
+    expect(page.locator("#step h2")).to_contain_text("embed")
 
 
 def test_s15_the_address_of_a_step_opens_that_step(page: Page, service: Service, project: str) -> None:
