@@ -18,15 +18,18 @@ from starlette.exceptions import HTTPException
 
 from tracer import __version__
 from tracer.api import compat, deletions, health, metrics, otlp, scores, shares, traces
+from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
+from tracer.pages import prices as prices_page
 from tracer.pages import shared, sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
@@ -72,6 +75,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     writer = Writer(store, prices=prices, on_commit=hub.committed)
     retention = Retention(settings.retention_days, settings.max_size)
     deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
+    rereader = Rereader(store, writer, prices)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     open_server = not settings.beyond_loopback
@@ -95,6 +99,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             await hub.ended()
             if over_grpc is not None:
                 await over_grpc.stop()
+            await to_thread.run_sync(lambda: rereader.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
             threads.shutdown(wait=False, cancel_futures=True)
@@ -115,6 +120,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
+    app.state.rereader = rereader
     app.state.prices = prices
     app.state.skeletons = SkeletonCache()
     app.state.open_server = open_server
@@ -129,10 +135,12 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         metrics.router,
         scores.router,
         shares.router,
+        prices_api.router,
         health.router,
         trace_list.router,
         trace.router,
         live_page.router,
+        prices_page.router,
         sign_in.router,
         shared.router,
         static.router,

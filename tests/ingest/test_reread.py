@@ -200,7 +200,8 @@ def test_a_slice_that_fails_leaves_what_was_done(mine: Any, monkeypatch: pytest.
     damage(service)
 
     def interrupt(at: int, of: int) -> None:
-        raise KeyboardInterrupt
+        if at:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         again(service, Wanted(), progress=interrupt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -263,6 +264,24 @@ class Deletion(Answer):
     total_traces: int | None = Field(description="Traces that it is about; null until that is known.")
     started_at: str
     finished_at: str | None
+
+
+class OwnPrice(Answer):
+    """One entry of your own price table: dollars for a million tokens."""
+
+    model: str = Field(min_length=1, description="As the client sends it, in any case; * stands for any characters.")
+    provider: str | None = Field(None, description="Only when this provider is named; * as above.")
+    input: Decimal
+    output: Decimal | None = None
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    from_: str | None = Field(None, alias="from", description="The day (UTC) from which on it holds; null for always.")
+
+
+class OwnPrices(Answer):
+    """Your own price table, in the file's order."""
+
+    items: list[OwnPrice] = Field(max_length=10_000)
 
 
 class Projects(Answer):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from threading import Event
-from typing import Any
+from dataclasses import dataclass, replace
+from threading import Event, Lock, Thread
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,8 @@ from tracer.store.models import Status
 from tracer.store.spans import usage_of_row
 from tracer.store.sql import Sql
 from tracer.units import UnixNanos
+
+logger = logging.getLogger(__name__)
 
 FEWEST_SPANS, FIRST_SPANS, MOST_SPANS = 50, 200, 1_000
 """Of one slice. It grows and shrinks towards SLICE_S."""
@@ -89,6 +92,8 @@ def reread_spans(
     stop = stopping or Event()
     total = _count(store, wanted)
     done = 0
+    if total:
+        progress(done, total)
     slices = _Slices(store, wanted)
     for part in slices:
         if stop.is_set():
@@ -105,6 +110,72 @@ def reread_spans(
         progress(done, max(total, done))
         stop.wait(max(time.perf_counter() - start, PAUSE_S))
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a reading is, or how the last one ended."""
+
+    state: Literal["idle", "running", "done", "stopped", "failed"] = "idle"
+    done: int = 0
+    total: int = 0
+    problem: str | None = None
+
+
+class Rereader:
+    """Reads stored spans again on a thread of its own, one reading at a time, when it is asked to."""
+
+    def __init__(self, store: Store, writer: Writer, prices: PriceBook) -> None:
+        self._store = store
+        self._writer = writer
+        self._prices = prices
+        self._lock = Lock()
+        self._stopping = Event()
+        self._thread: Thread | None = None
+        self._standing = Standing()
+
+    @property
+    def standing(self) -> Standing:
+        """How far it is."""
+        return self._standing
+
+    def ask(self, wanted: Wanted) -> bool:
+        """Begin; False when a reading is under way already. Raises Unavailable when the database is read-only."""
+        if self._store.read_only:
+            raise Unavailable(f"{self._store.description} cannot be written.")
+        with self._lock:
+            if self._stopping.is_set() or self._standing.state == "running":
+                return False
+            self._standing = Standing("running")
+            self._thread = Thread(target=self._run, args=[wanted], name="rereader", daemon=True)
+            self._thread.start()
+        return True
+
+    def stop(self, *, within: float | None = None) -> None:
+        """End after the slice that is under way, or after `within` seconds."""
+        self._stopping.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(within)
+
+    def _run(self, wanted: Wanted) -> None:
+        def progress(done: int, total: int) -> None:
+            self._standing = Standing("running", done, total)
+
+        try:
+            self._prices.look()
+            done = reread_spans(
+                self._store, self._writer, self._prices, wanted, progress=progress, stopping=self._stopping
+            )
+        except Unavailable as problem:
+            self._standing = replace(self._standing, state="failed", problem=problem.message)
+        except Exception:
+            logger.exception("stored steps could not be read again")
+            self._standing = replace(self._standing, state="failed", problem="Something went wrong; the log has it.")
+        else:
+            state: Literal["stopped", "done"] = "stopped" if self._stopping.is_set() else "done"
+            self._standing = Standing(state, done, done if state == "done" else self._standing.total)
 
 
 def _read(store: Store, part: dict[Key, list[bytes]], prices: PriceBook, *, settled: bool) -> dict[Key, list[Stored]]:
