@@ -23,7 +23,7 @@ from tracer.pages.tree_rows import RowView, first_rows, total_of
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
 from tracer.queries.added import names_used, scores_of
-from tracer.queries.outline import CHILD_ERROR, ERROR, Outline, outline
+from tracer.queries.outline import ERROR, Outline, outline
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.queries.steps import calls_before, steps_of
@@ -241,15 +241,15 @@ def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tupl
 
 
 def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
-    """The step asked for; else, in a failed trace, the first that failed by itself; else the top of the tree."""
+    """The step asked for; else, in a failed trace, the one that its head names; else the top of the tree."""
     if span is not None and len(span) == 16:
         try:
             return rows.ids.index(bytes.fromhex(span))
         except ValueError:
             pass  # no step of this trace has it
     failed = [row for row, status in enumerate(rows.status) if status == ERROR] if trace.status == "error" else []
-    inner = next((row for row in failed if not rows.flags[row] & CHILD_ERROR), None)
-    return inner if inner is not None else next(iter(failed), 0 if len(rows) else None)
+    # The last failed step to start, as `tracer.ingest.rollup` has it.
+    return max(failed, key=lambda row: (rows.start[row], rows.ids[row]), default=0 if len(rows) else None)
 
 
 def _step_view(
