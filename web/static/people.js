@@ -58,16 +58,13 @@ export class People {
 
   /** Ask for a score of the trace. */
   scoreTrace() {
-    this.#ask(null, `the whole of ${byId("head").dataset.name ?? "the trace"}`);
+    this.#ask(null, `the whole of ${byId("head").querySelector("h1 bdi")?.textContent ?? "the trace"}`);
   }
 
   /** Ask for tags, a name and a note. */
   annotate() {
-    const head = byId("head");
     problem(this.note, "");
-    field(this.note, "tags").value = head.dataset.tags ?? "";
-    field(this.note, "note").value = head.dataset.note ?? "";
-    field(this.note, "name").value = head.dataset.ownName ?? "";
+    for (const name of ["tags", "name", "note"]) field(this.note, name).value = own(name);
     this.note.showModal();
     field(this.note, "tags").focus();
   }
@@ -167,6 +164,11 @@ export class People {
       this.tree.pane.again();
     } else say("The score could not be taken away");
   }
+}
+
+/** What people said of this trace before. @param {string} name */
+function own(name) {
+  return document.querySelector(`#head [data-own=${name}]`)?.textContent ?? "";
 }
 
 /** Send it and close; a refusal is said in the dialog, at the field that it is about. */
