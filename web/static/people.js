@@ -16,6 +16,7 @@ export class People {
   constructor(tree) {
     this.tree = tree;
     this.place = byId("people");
+    this.project = decodeURIComponent(this.place.dataset.project ?? "");
     this.score = /** @type {HTMLDialogElement} */ (byId("score"));
     this.note = /** @type {HTMLDialogElement} */ (byId("note"));
     this.share = /** @type {HTMLDialogElement} */ (byId("share"));
@@ -78,9 +79,12 @@ export class People {
   }
 
   async #makeLink() {
-    const { trace, project } = this.place.dataset;
     const days = Number(field(this.share, "days").value);
-    const answer = await ask(this.share, this.place.dataset.shares ?? "", "POST", { trace_id: trace, project, days });
+    const answer = await ask(this.share, this.place.dataset.shares ?? "", "POST", {
+      trace_id: this.place.dataset.trace,
+      project: this.project,
+      days,
+    });
     if (!answer) return;
     field(this.share, "url").value = answer.url;
     part(this.share, "[data-copy]").dataset.copy = answer.url;
@@ -130,8 +134,16 @@ export class People {
     const number = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(words) ? Number(words) : Number.NaN;
     const value = YES.get(words.toLowerCase()) ?? (Number.isFinite(number) ? number : words);
     const comment = field(this.score, "comment").value.trim() || null;
-    const { trace, project } = this.place.dataset;
-    const given = { trace_id: trace, span_id: this.span, project, name, value, comment, source: "reviewer" };
+    const { trace } = this.place.dataset;
+    const given = {
+      trace_id: trace,
+      span_id: this.span,
+      project: this.project,
+      name,
+      value,
+      comment,
+      source: "reviewer",
+    };
     if (!(await send(this.score, this.place.dataset.scores ?? "", "POST", given))) return;
     remember("score.name", name);
     say(`Scored ${name}`);
@@ -148,7 +160,7 @@ export class People {
         .split(",")
         .map((tag) => tag.trim())
         .filter(Boolean);
-    const place = `${this.place.dataset.annotate}?${new URLSearchParams({ project: this.place.dataset.project ?? "" })}`;
+    const place = `${this.place.dataset.annotate}?${new URLSearchParams({ project: this.project })}`;
     if (!(await send(this.note, place, "PATCH", given))) return;
     say("Kept");
     this.tree.readHead();
@@ -156,7 +168,7 @@ export class People {
 
   /** @param {HTMLElement} button */
   async #drop(button) {
-    const project = new URLSearchParams({ project: button.dataset.project ?? "" });
+    const project = new URLSearchParams({ project: this.project });
     const place = `${this.place.dataset.scores}/${encodeURIComponent(button.dataset.dropScore ?? "")}?${project}`;
     const answer = await fetch(place, { method: "DELETE" }).catch(() => null);
     if (answer?.ok || answer?.status === 404) {
