@@ -23,8 +23,9 @@ from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
+from tracer.queries.added import names_used, scores_of
 from tracer.queries.outline import ERROR, Outline, outline
-from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.queries.steps import step as load_step
 from tracer.queries.steps import steps_of
 from tracer.queries.within import find_within
@@ -48,6 +49,8 @@ class TracePage:
     row_count: int
     ticks: Sequence[str]
     step: StepView | None
+    score_names: Sequence[str] = ()
+    """Names of scores that the project gave lately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class StepView:
     more_documents: int
     embeddings: Sequence[tuple[content.Text | None, str]]
     bill: Bill
+    scores: Sequence[ScoreRow]
+    """Those given to this step; at the top of the tree, those of the whole trace too."""
     curl: str
     """The command that fetches this step from the interface for programs."""
     since: SpanRow | None
@@ -111,6 +116,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
             bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
             return render(request, "traces/trace.html", bare, block="head")
         rows = outline(conn, trace=trace)
+        names = names_used(conn, project_id=project.id)
         chosen = _chosen(trace, rows, span)
         now = unix_now()
         step = None
@@ -130,6 +136,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         row_count=len(rows),
         ticks=_ticks(total_of(rows, now)),
         step=step,
+        score_names=names,
     )
     answer = render(request, "traces/trace.html", page)
     _skeletons(request).make(trace, rows)  # the page's script asks for it next
@@ -266,6 +273,7 @@ def _step_view(
         more_documents=more,
         embeddings=content.embeddings(found),
         bill=around.bill(row),
+        scores=around.scores(trace, row),
         curl=around.curl(row),
         since=since,
         previous=previous,
@@ -279,6 +287,11 @@ class _Surroundings:
 
     request: Request
     conn: Connection
+
+    def scores(self, trace: TraceRow, row: SpanRow) -> list[ScoreRow]:
+        """The scores of a step; with a root's stand those of the whole trace."""
+        found = scores_of(self.conn, trace=trace, span_id=row.span_id)
+        return found if row.parent_id is not None else [*scores_of(self.conn, trace=trace, span_id=""), *found]
 
     def curl(self, row: SpanRow) -> str:
         """The command that fetches a step; who had to sign in needs a key."""
