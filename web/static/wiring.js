@@ -73,8 +73,10 @@ export class Wiring {
   }
 
   async read() {
+    const address = this.host.dataset.wiring;
     try {
-      const answer = await fetch(this.host.dataset.wiring ?? "");
+      if (!address) throw new Error("Whoever came by a link to one trace sees no other run.");
+      const answer = await fetch(address);
       if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
       this.observed = /** @type {Observed} */ (await answer.json());
     } catch {
@@ -212,7 +214,7 @@ export class Wiring {
   legend(observed) {
     const { runs, cut } = observed;
     const words = [];
-    if (this.failed) words.push("The other runs could not be read: this is this run alone.");
+    if (this.failed) words.push("The other runs cannot be read here: this is this run alone.");
     else if (!runs)
       words.push("This is the only run of this chain so far: steps that others reach will stand here too.");
     else
