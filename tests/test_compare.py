@@ -163,7 +163,9 @@ def test_s29_whether_texts_differ_is_told_pair_by_pair(client: Client) -> None:
     pairs = ",".join(f"{one['spanId']}.{other['spanId']}" for one, other in ((before, now), (first, second)))
     asked = {"a": before["traceId"], "b": now["traceId"], "pairs": pairs}
     assert client.get(f"/p/{client.project}/compare/texts", params=asked).json() == [False, True]
-    assert client.get(f"/p/{client.project}/compare/texts", params=asked | {"pairs": "a.b"}).status_code == 404
+    assert client.get(f"/p/{client.project}/compare/texts", params=asked | {"pairs": "a.b"}).status_code == 400
+    none = {"pairs": f"{'0' * 16}.{second['spanId']}"}
+    assert client.get(f"/p/{client.project}/compare/texts", params=asked | none).status_code == 404
     assert client.get(f"/p/{client.project}/compare/texts", params=asked | {"pairs": "," * 70}).status_code == 400
 
 
@@ -200,5 +202,10 @@ def test_s29_nothing_is_compared_across_projects(client: Client) -> None:
     with Client(str(client.base_url), project=f"{client.project}-2") as other:
         other.store(theirs)
     for path in ("", "/rows", "/pair", "/texts"):
-        asked = {"a": theirs["traceId"], "b": mine["traceId"], "one": theirs["spanId"], "pairs": "a.b"}
+        asked = {
+            "a": theirs["traceId"],
+            "b": mine["traceId"],
+            "one": theirs["spanId"],
+            "pairs": f"{'0' * 16}.{'0' * 16}",
+        }
         assert client.get(f"/p/{client.project}/compare{path}", params=asked).status_code == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, NO_PRICE, STA
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
 from tracer.queries.steps import step as load_step
+from tracer.queries.steps import steps_of
 from tracer.queries.traces import newest_traces
 from tracer.units import format_cost, format_count, format_duration
 
@@ -36,6 +38,8 @@ PATIENCE = 0.4
 """Seconds after which an answer about texts stops, to be asked again for the rest."""
 
 SAME, CHANGED, ADDED, REMOVED = range(4)
+
+_PAIR = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})")
 
 router = APIRouter(include_in_schema=False, prefix="/p/{slug}/compare")
 
@@ -159,19 +163,25 @@ def show_rows(request: Request, slug: str, a: str, b: str) -> Response:
 @router.get("/texts")
 def show_texts(request: Request, slug: str, a: str, b: str, pairs: str) -> Response:
     """For pairs of steps (`id.id`, by commas) whether their texts differ; as many as were read in time."""
-    wanted = [pair.partition(".")[::2] for pair in pairs.split(",")]
-    if len(wanted) > MOST_PAIRS:
-        raise BadRequest(f"pairs takes up to {MOST_PAIRS} pairs.", field="pairs")
+    named = [_PAIR.fullmatch(pair) for pair in pairs.split(",")]
+    wanted = [(match[1], match[2]) for match in named if match is not None]
+    if len(named) > MOST_PAIRS or len(wanted) < len(named):
+        raise BadRequest(f"pairs takes up to {MOST_PAIRS} pairs of span ids.", field="pairs")
     found: list[bool] = []
     with reading(request) as conn:
         _, one = trace_at(conn, request, slug, a)
         _, other = trace_at(conn, request, slug, b)
         until = time.monotonic() + PATIENCE
-        for first, second in wanted:
-            before = load_step(conn, trace=one, span_id=first, alone=True)
-            found.append(texts_differ(before, load_step(conn, trace=other, span_id=second, alone=True)))
+        before = steps_of(conn, trace=one, span_ids=[bytes.fromhex(pair[0]) for pair in wanted])
+        after = steps_of(conn, trace=other, span_ids=[bytes.fromhex(pair[1]) for pair in wanted])
+        for pair, first, second in zip(wanted, before, after, strict=False):
+            if (first.row.span_id, second.row.span_id) != pair:
+                break
+            found.append(texts_differ(first, second))
             if time.monotonic() > until:
                 break
+    if not found:
+        raise NotFound("There is no such pair of steps.", field="pairs")
     return Response(msgspec.json.encode(found), media_type="application/json", headers=PAGE_HEADERS)
 
 

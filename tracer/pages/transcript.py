@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from tracer.errors import BadRequest
+from tracer.errors import BadRequest, NotFound
 from tracer.pages import reading as content
 from tracer.pages.conversation import call_before
 from tracer.pages.page import reading, render, trace_at
 from tracer.queries.rows import ProjectRow, Step, TraceRow
-from tracer.queries.steps import step as load_step
+from tracer.queries.steps import steps_of
 
 MOST_TURNS = 12
 PATIENCE = 0.3
@@ -50,20 +50,24 @@ class TranscriptPage:
 @router.get("/transcript")
 def show_turns(request: Request, slug: str, trace_id: str, turns: str) -> Response:
     """Some steps' texts: `turns` are span ids, each followed by b (both sides), i (input) or o (output), by commas."""
-    wanted = turns.split(",")
-    named = [_TURN.fullmatch(turn) for turn in wanted]
-    if len(wanted) > MOST_TURNS or not all(named):
+    named = [_TURN.fullmatch(turn) for turn in turns.split(",")]
+    wanted = [(match[1], match[2]) for match in named if match is not None]
+    if len(named) > MOST_TURNS or len(wanted) < len(named):
         raise BadRequest(f"turns takes up to {MOST_TURNS} span ids, each with b, i or o.", field="turns")
     found: list[Turn] = []
     with reading(request) as conn:
         project, trace = trace_at(conn, request, slug, trace_id)
         until = time.monotonic() + PATIENCE
-        for match in named:
-            if match is None or (found and time.monotonic() > until):
+        steps = steps_of(conn, trace=trace, span_ids=[bytes.fromhex(span_id) for span_id, _ in wanted])
+        for (span_id, part), step in zip(wanted, steps, strict=False):
+            if step.row.span_id != span_id:
                 break
-            step = load_step(conn, trace=trace, span_id=match[1], alone=True)
-            seen = call_before(conn, trace, step)[1] if match[2] != "o" else 0
-            found.append(turn_of(step, match[2], seen))
+            seen = call_before(conn, trace, step)[1] if part != "o" else 0
+            found.append(turn_of(step, part, seen))
+            if time.monotonic() > until:
+                break
+    if not found:
+        raise NotFound("There is no such step in this trace.", field="turns")
     return render(request, "traces/_turns.html", TranscriptPage(project, trace, found))
 
 

@@ -61,6 +61,8 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
 
 
 STEPS_AT_ONCE = 200
+FEW = 60
+"""Up to so many steps their logs are asked for one by one, and not those of the whole trace."""
 EARLIER_CALLS = 3
 """Model calls before one, in the whole trace and beside it, of which one may have begun the same conversation."""
 
@@ -91,7 +93,11 @@ def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Ste
 
 def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) -> Iterator[Step]:
     """These spans of a trace, whole, in the order given; those that are not there are passed over."""
-    bodies, logs = _bodies(conn, trace), _logs(conn, trace)
+    bodies = _bodies(conn, trace)
+    if len(span_ids) > FEW:
+        logs = _logs(conn, trace)
+    else:
+        logs = {span_id: _logs(conn, trace, span_id).get(span_id, []) for span_id in span_ids}
     place = Placed(0, 0, 0, False)
     for begin in range(0, len(span_ids), STEPS_AT_ONCE):
         some = span_ids[begin : begin + STEPS_AT_ONCE]

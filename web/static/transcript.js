@@ -285,12 +285,16 @@ export class Transcript {
   async ask() {
     const tree = this.skeleton;
     if (this.asking || !tree) return;
-    const middle = this.host.scrollTop + this.host.clientHeight / 2;
-    const wanted = this.turns
-      .slice(this.at(this.host.scrollTop - BEYOND), this.at(middle + this.host.clientHeight) + 1)
-      .filter((turn) => turn.part && this.drawn.has(turn.key) && this.texts.get(turn.key)?.mark !== tree.mark(turn.row))
-      .slice(0, AT_ONCE);
-    if (!wanted.length || (this.failed && !tree)) return;
+    const [top, height] = [this.host.scrollTop, this.host.clientHeight];
+    const first = this.at(top);
+    const lacking = (/** @type {Turn[]} */ turns) =>
+      turns.filter(({ part, key, row }) => part && this.drawn.has(key) && this.texts.get(key)?.mark !== tree.mark(row));
+    // What is seen comes first, then what lies below it and above it.
+    const wanted = lacking([
+      ...this.turns.slice(first, this.at(top + height + BEYOND) + 1),
+      ...this.turns.slice(this.at(top - BEYOND), first),
+    ]).slice(0, AT_ONCE);
+    if (!wanted.length) return;
     this.asking = true;
     const marks = new Map(wanted.map((turn) => [turn.key, tree.mark(turn.row)]));
     try {
