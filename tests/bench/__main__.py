@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, shapes, stored, variants
+from tests.bench import floor, live, peers, shapes, stages, stored, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "variants", "shapes", "live", "stored", "peers")
+SECTIONS = ("ingest", "reading", "variants", "shapes", "live", "stored", "peers")
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def main() -> None:
     streams = [list(Chain(seed).bodies(options.spans // SENDERS)) for seed in range(SENDERS)]
     if "ingest" in options.only:
         ingest(streams, spans=options.spans, runs=options.runs)
+    if "reading" in options.only:
+        stages.report(spans=options.spans, runs=options.runs)
     if "variants" in options.only:
         variants.report(streams, runs=options.runs)
     if "shapes" in options.only:
