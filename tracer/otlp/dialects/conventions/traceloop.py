@@ -7,7 +7,7 @@ from typing import Any
 
 from tracer.otlp.dialects import documents, flattened, messages, values
 from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of
-from tracer.otlp.dialects.fill import fill_tool, tool_definitions
+from tracer.otlp.dialects.fill import fill_asked, fill_tool, needs_asked, tool_definitions
 from tracer.otlp.dialects.names import kind_by_name
 from tracer.otlp.dialects.parts import tool_call, tool_response
 from tracer.otlp.dialects.reading import Content, Kind, Message, Value
@@ -44,8 +44,7 @@ def content(source: Source, content: Content) -> None:
         content.input = _entity(source, "traceloop.entity.input", "gen_ai.task.input")
     if content.output is None:
         content.output = _entity(source, "traceloop.entity.output", "gen_ai.task.output")
-    if content.input_messages is None:
-        content.input_messages = _messages(source, "gen_ai.prompt.", "user")
+    fill_asked(content, _messages(source, "gen_ai.prompt.", "user") if needs_asked(content) else None)
     if content.output_messages is None:
         content.output_messages = _messages(source, "gen_ai.completion.", "assistant")
     if not content.tools:
@@ -86,6 +85,9 @@ def _message(entry: Mapping[str, AnyValue], default_role: str) -> Message | None
         tool_call(call.get("id"), call.get("name"), call.get("arguments"))
         for call in flattened.items(entry, "tool_calls.")
     ]
+    legacy = entry.get("function_call.name")
+    if isinstance(legacy, str) and legacy:
+        calls.append(tool_call(None, legacy, entry.get("function_call.arguments")))
     if role == "tool":
         return {"role": "tool", "parts": [tool_response(entry.get("tool_call_id"), said, entry.get("name"))]}
     made = messages.message({"role": role, "content": said})
