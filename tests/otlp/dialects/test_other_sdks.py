@@ -364,3 +364,49 @@ def test_what_a_reranker_was_given() -> None:
     content = content_of(sent)
     assert content.input.value == {"query": "When?", "documents": ["a", "b"]}
     assert (content.documents, content.parameters) == ([{"content": "b", "score": 0.5}], {"top_k": 1})
+
+
+def whole_answer(usage: dict[str, Any]) -> str:
+    call = {"id": "c1", "type": "function", "function": {"name": "hours", "arguments": '{"day": 1}'}}
+    return as_json({"choices": [{"message": {"role": "assistant", "tool_calls": [call]}}], "usage": usage})
+
+
+def openinference(usage: dict[str, Any]) -> Any:
+    tool = {"type": "function", "function": {"name": "hours"}}
+    return span(
+        {
+            "openinference.span.kind": "LLM",
+            "llm.model_name": "mistral-small",
+            "llm.token_count.prompt": 10,
+            "llm.token_count.completion": 3,
+            "llm.invocation_parameters": as_json({"temperature": 0.5, "top_p": ""}),
+            "llm.output_messages.0.message.role": "assistant",
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "hours",
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": '{"day": 1}',
+            "input.value": as_json({"messages": [{"role": "user", "content": "When?"}], "tools": [tool]}),
+            "output.value": whole_answer(usage),
+        }
+    )
+
+
+def test_what_flattened_attributes_left_out_comes_from_the_whole_request_and_answer() -> None:
+    cached = {"prompt_tokens_details": {"cached_tokens": 4}}
+    sent = openinference({"prompt_tokens": 10, "completion_tokens": 3, **cached})
+    content = content_of(sent)
+    assert content.output_messages[0]["parts"][0]["id"] == "c1"
+    assert (content.tools, content.parameters) == ([{"name": "hours"}], {"temperature": 0.5})
+    assert facts_of(sent).usage == Usage(10, 3, 13, cached_input=4)
+    other = openinference({"prompt_tokens": 20, "completion_tokens": 3, **cached})
+    assert facts_of(other).usage == Usage(10, 3, 13)
+
+
+def test_a_reranking_in_the_words_of_a_conversation() -> None:
+    told: dict[str, Any] = {"llm.request.type": "rerank", "gen_ai.request.model": "rerank-3"}
+    said = [("prompt", "system", "a"), ("prompt", "system", "b"), ("prompt", "user", "When?")]
+    for at, (side, role, text) in enumerate(said):
+        told |= {f"gen_ai.{side}.{at}.role": role, f"gen_ai.{side}.{at}.content": text}
+    for at, text in enumerate(("Doc 1, Score: 0.5", "Doc 9, Score: 0.25", "nothing")):
+        told |= {f"gen_ai.completion.{at}.role": "assistant", f"gen_ai.completion.{at}.content": text}
+    content = content_of(span(told))
+    assert content.input.value == {"query": "When?", "documents": ["a", "b"]}
+    assert content.documents == [{"content": "b", "score": 0.5}]

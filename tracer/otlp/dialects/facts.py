@@ -82,8 +82,8 @@ def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
         model = model or found[_LIKELY] or _model_inside(found, attributes)
         response_id = response_id or _response_id(attributes)
         if found[_REASONING] is None:
-            inside = _usage_inside(attributes, found[_INPUT] is None and found[_USAGE] is None)
-            if inside is not None:
+            inside = _usage_inside(attributes)
+            if inside is not None and _fits(inside, found):
                 found[_USAGE] = {**inside, **(found[_USAGE] or {})}
     cost = found[_COST]
     if cost is None and (found[_COST_INPUT] or found[_COST_OUTPUT]):
@@ -164,12 +164,19 @@ def _response_id(attributes: Attributes) -> str | None:
     return None
 
 
-def _usage_inside(attributes: Attributes, alone: bool) -> dict[str, Any] | None:
-    """Token counts that only the answer's own JSON has; for OpenInference only when it sent none (`alone`)."""
+def _usage_inside(attributes: Attributes) -> dict[str, Any] | None:
+    """Token counts that only the answer's own JSON has."""
     sent = attributes.get("mlflow.spanOutputs")
-    if sent is None and alone:
-        sent = attributes.get("output.value")
-    return usage_inside(sent)
+    return usage_inside(sent if sent is not None else attributes.get("output.value"))
+
+
+def _fits(inside: dict[str, Any], found: list[Any]) -> bool:
+    """Whether the answer's own counts are of the call that the span tells of: its input and output are the same."""
+    if found[_USAGE] is not None:
+        return True
+    counts = usage_of([None if place != _USAGE else inside for place in range(len(found))])
+    sent = (found[_INPUT], found[_OUTPUT])
+    return sent == (None, None) or (counts is not None and sent == (counts.input, counts.output))
 
 
 def _time_to_first(span: SpanRecord, found: list[Any]) -> Nanos | None:

@@ -154,6 +154,33 @@ def _from_values(source: Source, content: Content) -> None:
         content.input_messages = messages.messages(content.input.value)
     if content.output_messages is None and content.output is not None:
         content.output_messages = messages.answers(content.output.value)
+    if content.input is not None and _lacks_ids(content.input_messages):
+        _take_ids(content.input_messages, messages.messages(content.input.value))
+    if content.output is not None and _lacks_ids(content.output_messages):
+        _take_ids(content.output_messages, messages.answers(content.output.value))
+
+
+def _tool_parts(found: list[Message] | None) -> list[Part]:
+    return [
+        part for said in found or () for part in said["parts"] if part["type"] in ("tool_call", "tool_call_response")
+    ]
+
+
+def _lacks_ids(found: list[Message] | None) -> bool:
+    return any("id" not in part for part in _tool_parts(found))
+
+
+def _take_ids(found: list[Message] | None, whole: list[Message] | None) -> None:
+    """Ids of tool calls that only the vendor's own JSON has, where it tells of the same calls in the same order."""
+    ours, theirs = _tool_parts(found), _tool_parts(whole)
+    if [part["type"] for part in ours] == [part["type"] for part in theirs]:
+        for part, other in zip(ours, theirs, strict=True):
+            if (
+                "id" not in part
+                and "id" in other
+                and part.get("name", other.get("name")) == other.get("name", part.get("name"))
+            ):
+                part["id"] = other["id"]
 
 
 def _named_tool(entry: Mapping[str, AnyValue]) -> dict[str, Any] | None:
@@ -167,10 +194,14 @@ def _parameters(source: Source, content: Content) -> None:
     sent = source.json("llm.invocation_parameters", "embedding.invocation_parameters")
     if isinstance(sent, dict):
         for name, value in sent.items():
-            if name not in _NOT_PARAMETERS and value is not None:
+            if name not in _NOT_PARAMETERS and value is not None and value != "":
                 content.parameters.setdefault(name, value)
         if not content.tools and isinstance(sent.get("tools"), list):
             content.tools = tool_definitions(sent["tools"])
+    if not content.tools and source.kind is Kind.llm and content.input is not None:
+        request = content.input.value
+        if isinstance(request, dict) and isinstance(request.get("tools"), list) and "messages" in request:
+            content.tools = tool_definitions(request["tools"])
 
 
 def _tool(source: Source, content: Content) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from tracer.otlp.dialects.fill import fill_asked, fill_tool, needs_asked, tool_d
 from tracer.otlp.dialects.names import kind_by_name
 from tracer.otlp.dialects.parts import tool_call, tool_response
 from tracer.otlp.dialects.reading import Content, Kind, Message, Value
-from tracer.otlp.dialects.source import Source, document_value
+from tracer.otlp.dialects.source import Source, as_value, document_value
 from tracer.otlp.records import AnyValue
 
 KINDS: Mapping[str, Kind] = {"workflow": Kind.chain, "agent": Kind.agent, "tool": Kind.tool}
@@ -38,6 +39,9 @@ _PARAMETERS = {
 }
 
 
+_SCORED = re.compile(r"Doc (\d{1,6}), Score: ([-+.\deE]{1,40})")
+
+
 def content(source: Source, content: Content) -> None:
     """Fill in what Traceloop's attributes say."""
     if content.input is None:
@@ -60,6 +64,8 @@ def content(source: Source, content: Content) -> None:
     if content.documents is None and source.kind in (Kind.retriever, Kind.reranker):
         sent = source.json("traceloop.entity.output", "gen_ai.task.output")
         content.documents = documents.documents(sent) if sent is not None else _found_in_store(source)
+    if source.kind is Kind.reranker:
+        _reranked(source, content)
     if content.prompt is None:
         _prompt(source, content)
 
@@ -158,6 +164,20 @@ def _found_in_store(source: Source) -> list[dict[str, Any]] | None:
             text = sent.get("document") if sent.get("document") is not None else sent.get("entity")
             found.append(documents.made(sent.get("id"), text, score, sent.get("metadata")))
     return found or None
+
+
+def _reranked(source: Source, content: Content) -> None:
+    """A reranking in the words of a conversation: documents of the system, the user's query, answers with scores."""
+    asked = source.items("gen_ai.prompt.")
+    given = [entry.get("content") for entry in asked if entry.get("role") == "system"]
+    query = next((said for entry in asked if entry.get("role") == "user" and (said := entry.get("content"))), None)
+    if content.input is None and query is not None:
+        content.input = as_value({"query": query, "documents": given})
+    if content.documents is None:
+        ranked = [_SCORED.match(str(entry.get("content"))) for entry in source.items("gen_ai.completion.")]
+        places = [(int(found[1]), found[2]) for found in ranked if found is not None]
+        found = [documents.made(None, given[place], score, None) for place, score in places if place < len(given)]
+        content.documents = found or None
 
 
 def _prompt(source: Source, content: Content) -> None:
