@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, health, metrics, otlp, traces
+from tracer.api import compat, deletions, exports, health, metrics, otlp, scores, shares, traces
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
@@ -30,7 +30,7 @@ from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
-from tracer.pages import sign_in, static, trace
+from tracer.pages import shared, sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -132,7 +132,10 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         compat.router,
         traces.router,
         deletions.router,
+        exports.router,
         metrics.router,
+        scores.router,
+        shares.router,
         prices_api.router,
         health.router,
         trace_list.router,
@@ -140,6 +143,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         live_page.router,
         prices_page.router,
         sign_in.router,
+        shared.router,
         static.router,
     ):
         app.include_router(router)
@@ -189,8 +193,9 @@ async def _invalid(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, RequestValidationError):
         raise problem
     first = problem.errors()[0]
-    field = str(first["loc"][-1]) if first["loc"] else None
-    named = BadRequest(f"{field}: {first['msg']}.", field=field)
+    where = first["loc"][:2] if first["loc"][:1] == ("body",) else first["loc"]
+    field = str(where[-1]) if where else None
+    named = BadRequest(f"{field}: {first['msg'].removeprefix('Value error, ')}.", field=field)
     named.status, named.code = 422, "invalid"
     return answer_refusal(request, named)
 

@@ -62,6 +62,25 @@ def test_s11_a_failed_trace_opens_at_its_cause_with_the_exception_first(
     assert page.locator(".row .below").count() == 2
 
 
+def test_s11_the_page_opens_at_the_step_that_the_head_names_and_e_goes_through_all_causes(
+    page: Page, service: Service, project: str
+) -> None:
+    root = Sent("answer", took=1_000, failed="gave up")
+    first = Sent("try the cache", root, at=10, took=50, kind="tool", failed="not there")
+    second = Sent("ask", root, at=100, took=500, kind="agent", failed="no such order")
+    third = Sent("look up", second, at=200, took=100, kind="tool", failed="no such order")
+    late = Sent("tidy", root, at=900, took=10)
+    trace = Trace(start=time.time_ns() - 5 * SECOND)
+    service.send(trace, root, first, second, third, late, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("h1")).to_have_text("answer failed in look up")
+    assert chosen(page) == "look up"
+    page.keyboard.press("e")
+    assert chosen(page) == "try the cache"
+    page.keyboard.press("e")
+    assert chosen(page) == "look up"
+
+
 def test_s21_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
     page: Page, service: Service, project: str
 ) -> None:
@@ -220,7 +239,7 @@ def test_server_and_script_draw_the_same_rows(page: Page, service: Service, proj
         at = Sent(f"level {level}", at, at=3_000, took=200 - level, kind="evaluator")
         spans.append(at)
     trace = service.send(Trace(start=time.time_ns() - 60 * SECOND), *spans, project=project)
-    open_trace(page, service, project, trace)
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={root.id}")
     expect(page.locator("#tree")).to_have_attribute("style", "padding-top: 0px; padding-bottom: 0px;")
 
     difference = page.evaluate("""async () => {

@@ -73,6 +73,61 @@ class Partial(Answer):
     span_count: int
 
 
+class ScoreSum(Answer):
+    """A trace's scores of one name and source: the mean of numbers, the most frequent of words."""
+
+    name: str
+    value: bool | float | str
+    source: Literal["user", "reviewer", "code", "model"]
+    count: int
+
+
+class Score(Answer):
+    """What a person or a program thinks of a trace, or of one step of it."""
+
+    id: str
+    project: str
+    trace_id: str = Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])
+    span_id: str | None
+    name: str = Field(examples=["helpful"])
+    value: bool | float | str
+    comment: str | None
+    source: Literal["user", "reviewer", "code", "model"]
+    author: str | None
+    created_at: str
+    updated_at: str
+
+
+class Scores(Answer):
+    """A page of scores."""
+
+    items: list[Score]
+    next_cursor: str | None
+
+
+class Share(Answer):
+    """A read-only link to one trace."""
+
+    id: int
+    trace_id: str
+    author: str | None
+    created_at: str
+    expires_at: str
+
+
+class NewShare(Share):
+    """A link as it is told once."""
+
+    url: str
+
+
+class Shares(Answer):
+    """The links that still hold."""
+
+    items: list[Share]
+    next_cursor: str | None
+
+
 class TraceSummary(Answer):
     """One trace's roll-up."""
 
@@ -99,7 +154,8 @@ class TraceSummary(Answer):
     metadata: dict[str, Any]
     input_preview: str | None
     output_preview: str | None
-    scores: list[dict[str, Any]]
+    note: str | None = Field(description="What people wrote about it.")
+    scores: list[ScoreSum]
     partial: Partial | None
 
 
