@@ -16,6 +16,7 @@ from ._propagate import propagate
 from ._status import Status
 from ._steps import Step, current_step, current_trace_url
 from ._version import __version__
+from ._w3c import continue_trace, traceparent
 
 __all__ = [
     "Status",
@@ -23,6 +24,7 @@ __all__ = [
     "StepMaker",
     "__version__",
     "context",
+    "continue_trace",
     "current_step",
     "current_trace_url",
     "flush",
@@ -36,6 +38,7 @@ __all__ = [
     "status",
     "step",
     "tags",
+    "traceparent",
     "user",
 ]
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from random import uniform
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _guard
+from ._batches import Batch, halves, packed
 from ._config import Config
-from ._encode import Redact, request_bytes, resource_text, span_bytes
+from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
+from ._foreign import Foreign
 from ._masks import Masks
-from ._overflow import CHUNK, Overflow
-from ._spool import Spool, Stored
+from ._overflow import CHUNK, Out, Overflow
+from ._spool import Spool
+from ._steps import Step
 
 if TYPE_CHECKING:
     from ._http import Answer, Client
-    from ._steps import Step
 
 BATCH_SPANS = 512
 BATCH_BYTES = 4 * 1024 * 1024
@@ -32,8 +33,6 @@ PATIENCE = 1.0
 LAST_SPANS = 4096
 LAST_BYTES = 12 * 1024 * 1024
 """Of what goes to disk at the end: each release of the interpreter's lock may cost five milliseconds."""
-PIECE = 512 * 1024
-"""Bytes packed between two looks at what piles up meanwhile."""
 LOOK = 64
 """Steps written between two such looks."""
 BREATH = 16
@@ -41,20 +40,6 @@ BREATH = 16
 
 
 _LOCAL = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-
-
-class Batch(NamedTuple):
-    """One request's body."""
-
-    body: bytes
-    gzipped: bool
-    finals: int
-    """Finished steps in it."""
-    size: int
-    """Bytes of memory that the steps in it were counted with."""
-    stored: Stored | None = None
-    counted: bool = True
-    """False: another process recorded these steps, and counted them."""
 
 
 class Delivery:
@@ -164,20 +149,23 @@ class Delivery:
     def _collect(self, *, disk: bool = False) -> Batch | None:
         """Write the next steps into a batch: running ones that are due, then finished ones; to disk: these only."""
         spans: list[bytes] = []
-        size = written = finals = 0
+        others: dict[tuple[str, str], list[bytes]] = {}
+        size = written = finals = running = 0
         for step in () if disk else self._running():
             span = self._written(step)
             if span is not None:
-                spans.append(span)
+                place = others.setdefault(step.scope, []) if isinstance(step, Foreign) else spans
+                place.append(span)
+                running += 1
                 written += len(span)
         pressed = len(self._ended) + len(self._overflow) > 4 * BATCH_SPANS
         most, largest = (LAST_SPANS, LAST_BYTES) if self._abandoned else (BATCH_SPANS, BATCH_BYTES)
-        while len(spans) < most and written < largest:
+        while running + finals < most and written < largest:
             step = self._following()
             if step is None:
                 break
-            span = step if isinstance(step, bytes) else self._written(step)
-            room = 0 if isinstance(step, bytes) else step._size
+            span = step.span if isinstance(step, Out) else self._written(step)
+            room = 0 if isinstance(step, Out) else step._size
             if not span:
                 self.dropped += 1
                 self.settled += 1
@@ -185,20 +173,24 @@ class Delivery:
                 continue
             finals += 1
             size += room
-            spans.append(span)
+            if isinstance(step, Step) and not isinstance(step, Foreign):
+                spans.append(span)
+            else:
+                others.setdefault(step.scope, []).append(span)
             written += len(span)
             if not pressed and not finals % BREATH:
                 time.sleep(0)
             if not finals % LOOK and self._crowded():
                 self._meanwhile()
-        if not spans:
+        if not running + finals:
             return None
-        body = request_bytes(self._resource, spans)
+        spans += others.pop(OWN_SCOPE, [])
+        body = request_bytes(self._resource, spans, others)
         # To this very machine, packing costs more than it saves when much waits; at the end it costs steps.
         gzipped = not self._abandoned if disk else not (pressed and self._local)
-        return Batch(_packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
+        return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
 
-    def _following(self) -> Step | bytes | None:
+    def _following(self) -> Step | Out | None:
         """Take the finished step that waits longest."""
         if len(self._overflow):
             found = self._overflow.take()
@@ -315,8 +307,8 @@ class Delivery:
 
     def _split(self, batch: Batch, answer: Answer) -> None:
         """Send the halves of a batch that is too large for the server; drop a step that is too large alone."""
-        halves = _halves(batch)
-        if halves is None:
+        parts = halves(batch)
+        if parts is None:
             self._settle(batch, batch.finals)
             if batch.finals:
                 self._lose(batch.finals, f"a step is larger than the server at {self._config.endpoint} takes")
@@ -325,7 +317,7 @@ class Delivery:
             # From here on its steps wait in memory.
             self._spool.done(batch.stored)
             self.settled -= batch.finals if batch.counted else 0
-        self._pending.extendleft(reversed(halves))
+        self._pending.extendleft(reversed(parts))
 
     def _away(self, batch: Batch, answer: Answer) -> None:
         """Take a batch back that could not be delivered now, and set the time of the next attempt."""
@@ -456,39 +448,3 @@ class Delivery:
 
 def _never() -> bool:
     return False
-
-
-def _nothing() -> None:
-    pass
-
-
-def _packed(body: bytes, meanwhile: Callable[[], None]) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    parts: list[bytes] = []
-    whole = memoryview(body)
-    for start in range(0, len(body), PIECE):
-        parts.append(packer.compress(whole[start : start + PIECE]))
-        meanwhile()
-    parts.append(packer.flush())
-    return b"".join(parts)
-
-
-def _halves(batch: Batch) -> list[Batch] | None:
-    """Split a batch in two; None where it holds a single step."""
-    import json
-
-    document = json.loads(zlib.decompress(batch.body, 47) if batch.gzipped else batch.body)
-    holder = document["resourceSpans"][0]["scopeSpans"][0]
-    spans = holder["spans"]
-    if len(spans) < 2:
-        return None
-    out: list[Batch] = []
-    left = batch.size
-    for part in (spans[: len(spans) // 2], spans[len(spans) // 2 :]):
-        holder["spans"] = part
-        finals = sum(span["endTimeUnixNano"] != "0" for span in part)
-        size = left if out else left * len(part) // len(spans)
-        left -= size
-        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-        out.append(Batch(_packed(body, _nothing), True, finals, size, None, batch.counted))
-    return out

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ._config import Config
 from ._context import taken_metadata
 from ._errors import Failure, stack_text
+from ._foreign import Foreign, foreign_text
 from ._masks import Masks
 from ._messages import document_fields, message_list
 from ._steps import UNSET, Step
@@ -59,14 +60,24 @@ def resource_text(config: Config, pid: int) -> str:
     return f'{{"attributes":[{",".join(_attribute(key, value) for key, value in facts)}]}}'
 
 
-def request_bytes(resource: str, spans: Iterable[bytes]) -> bytes:
-    """Write one request's body."""
-    scope = f'{{"name":"stepscope","version":"{VERSION}"}}'
-    head = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{scope},"spans":['
-    parts = [clean(head).encode()]
-    for span in spans:
-        parts += (span, b",")
-    parts[-1] = b"]}]}]}"
+OWN_SCOPE = ("stepscope", VERSION)
+
+
+def request_bytes(
+    resource: str, spans: Iterable[bytes], others: Mapping[tuple[str, str], list[bytes]] | None = None
+) -> bytes:
+    """Write one request's body: our steps, and the spans of other libraries by their name and version."""
+    parts = [clean(f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[').encode()]
+    for (name, version), each in ((OWN_SCOPE, spans), *(others or {}).items()):
+        start = len(parts)
+        for span in each:
+            parts += (span, b",")
+        if len(parts) > start:
+            scope = f'{{"scope":{{"name":{quote(name)},"version":{quote(version)}}},"spans":['
+            parts.insert(start, clean(scope).encode())
+            parts[-1] = b"]}"
+            parts.append(b",")
+    parts[-1] = b"]}]}"
     return b"".join(parts)
 
 
@@ -78,7 +89,7 @@ def _head(step: Step) -> tuple[str, str]:
     found = _heads.get((step._name, step._kind))
     if found is None:
         parts: list[str] = []
-        add = _Adder(parts, None, None)
+        add = Adder(parts, None, None)
         add.text("stepscope.kind", step._kind)
         found = (
             f'"name":{quote(step._name)},"kind":{3 if step._kind in ("llm", "embedding") else 1},"startTimeUnixNano":"',
@@ -92,9 +103,9 @@ def _head(step: Step) -> tuple[str, str]:
 
 def span_bytes(step: Step, redact: Redact | None = None, masks: Masks | None = None) -> bytes:
     """Write one step: finished, or as it is now when it still runs."""
-    if not step._end:
+    if not step._end and not isinstance(step, Foreign):
         step._seq += 1
-    text = _span(step, redact, masks)
+    text = foreign_text(step, redact, masks) if isinstance(step, Foreign) else _span(step, redact, masks)
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -105,7 +116,7 @@ def _span(step: Step, redact: Redact | None, masks: Masks | None) -> str:
     end = step._end
     named, kind = _head(step)
     parts: list[str] = [kind]
-    add = _Adder(parts, redact, masks)
+    add = Adder(parts, redact, masks)
     if not end:
         add.value("stepscope.seq", step._seq)
     if step._input is not UNSET:
@@ -155,7 +166,7 @@ def _span(step: Step, redact: Redact | None, masks: Masks | None) -> str:
     return text + "}"
 
 
-def _extra(add: _Adder, key: str, value: object) -> None:
+def _extra(add: Adder, key: str, value: object) -> None:
     if key == "gen_ai.input.messages":
         add.private(key, to_json(message_list(value, "user")))
     elif key == "gen_ai.output.messages":
@@ -173,20 +184,24 @@ def _extra(add: _Adder, key: str, value: object) -> None:
         add.value(key, value)
 
 
-class _Adder:
+class Adder:
     """Writes attributes one after the other; texts pass the redaction first."""
 
-    __slots__ = ("_masks", "_parts", "_redact")
+    __slots__ = ("_masks", "_parts", "redact")
 
     def __init__(self, parts: list[str], redact: Redact | None, masks: Masks | None) -> None:
         self._parts = parts
-        self._redact = redact
+        self.redact = redact
         self._masks = masks
+
+    def quoted(self, text: object) -> str:
+        """Write a text as JSON."""
+        return quote(text if isinstance(text, str) else str(text))
 
     def hidden(self, key: str, text: str) -> str:
         """Return what may leave of a text: the program's own redaction comes before the masks."""
-        if self._redact is not None:
-            text = self._redact(key, text)
+        if self.redact is not None:
+            text = self.redact(key, text)
         masks = self._masks
         return masks.hide(text) if masks is not None and masks.suspect(text) else text
 
@@ -207,7 +222,7 @@ class _Adder:
         """Add a value of any type."""
         if value is None:
             return
-        if self._redact is not None or (self._masks is not None and _suspect(self._masks, value)):
+        if self.redact is not None or (self._masks is not None and _suspect(self._masks, value)):
             value = _redacted(self.hidden, key, value)
         self._parts.append(_attribute(key, value))
 
@@ -216,7 +231,7 @@ class _Adder:
         full: int | None = None
         kind = JSON
         quoted: str | None = None
-        if self._redact is None and flat(value) and (self._masks is None or not self._masks.suspect_pairs(value)):
+        if self.redact is None and flat(value) and (self._masks is None or not self._masks.suspect_pairs(value)):
             quoted = quoted_json(value)
         if quoted is None:
             text, kind, full = written(value)
@@ -276,7 +291,7 @@ def _events(step: Step, redact: Redact | None, masks: Masks | None) -> str:
     out: list[str] = []
     for when, name, facts in list(step._events or ()):
         parts: list[str] = []
-        add = _Adder(parts, redact, masks)
+        add = Adder(parts, redact, masks)
         if isinstance(facts, dict):
             for key, value in facts.items():
                 add.value(str(key), value)
@@ -289,7 +304,7 @@ def _events(step: Step, redact: Redact | None, masks: Masks | None) -> str:
 
 def _exception(failure: Failure, redact: Redact | None, masks: Masks | None) -> list[str]:
     parts: list[str] = []
-    add = _Adder(parts, redact, masks)
+    add = Adder(parts, redact, masks)
     add.text("exception.type", failure.type)
     add.private("exception.message", failure.message)
     add.private("exception.stacktrace", stack_text(failure))

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from . import _guard
 from ._context import Around
+from ._encode import OWN_SCOPE
+from ._foreign import Foreign
 from ._sinks import NOWHERE
 from ._steps import UNSET, Step
 
@@ -23,6 +25,13 @@ CHUNK = 8 * 1024 * 1024
 
 # What a finished step is, beside what it is only while it runs.
 _PLAIN = ("_trace", "_span", "_parent", "_start", "_end", "_name", "_kind", "_tags", "_metadata", "_extra", "_events")
+
+
+class Out(NamedTuple):
+    """A step that is written out already."""
+
+    span: bytes
+    scope: tuple[str, str]
 
 
 class _Chunk(NamedTuple):
@@ -41,7 +50,7 @@ class Overflow:
         self._file = file
         self._write = write
         self._chunks: deque[_Chunk] = deque()
-        self._open: deque[Step | bytes] = deque()
+        self._open: deque[Step | Out] = deque()
         self.waiting = 0
         """Steps that wait in files."""
         self.size = 0
@@ -52,7 +61,7 @@ class Overflow:
 
     def put(self, steps: list[Step], room: int) -> bool:
         """Put steps aside in a file; False where the disk can't take them: nothing is kept then."""
-        records = [_record(step) for step in steps]
+        records = [_record(step) if type(step) is Step else self._out(step) for step in steps]
         try:
             data = marshal.dumps(records)
         except ValueError:  # something in one of them is no plain value: that step is written out
@@ -77,7 +86,7 @@ class Overflow:
         self.size += len(data)
         return True
 
-    def take(self) -> Step | bytes | None:
+    def take(self) -> Step | Out | None:
         """Take back the step that waits longest, or what was written of it; None where none waits."""
         if not self._open:
             self._read()
@@ -108,20 +117,23 @@ class Overflow:
                         break
                     data += part
                 records = marshal.loads(data)  # noqa: S302  (nobody but us could have written there)
-                self._open.extend(record if isinstance(record, bytes) else _step(record) for record in records)
+                self._open.extend(Out(*record) if len(record) == 2 else _step(record) for record in records)
             except Exception:
                 # Counted by whoever takes them: as steps that could not be written.
-                self._open.extend([b""] * (chunk.count - len(self._open)))
+                self._open.extend([Out(b"", OWN_SCOPE)] * (chunk.count - len(self._open)))
                 _guard.failed("reading steps back from disk")
             finally:
                 os.close(chunk.handle)
 
-    def _plainly(self, step: Step, record: tuple[object, ...]) -> object:
+    def _plainly(self, step: Step, record: tuple[object, ...]) -> tuple[object, ...]:
         try:
             marshal.dumps([record])
         except ValueError:
-            return self._write(step) or b""
+            return self._out(step)
         return record
+
+    def _out(self, step: Step) -> tuple[object, ...]:
+        return (self._write(step) or b"", step.scope if isinstance(step, Foreign) else OWN_SCOPE)
 
 
 def _record(step: Step) -> tuple[object, ...]:

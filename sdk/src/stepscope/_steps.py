@@ -349,6 +349,11 @@ class Step(Fields):
         """The trace's id as a number."""
         return self._trace
 
+    @property
+    def span_number(self) -> int:
+        """The step's own id as a number."""
+        return self._span
+
     def _held(self, value: object) -> object:
         held, size = take(value)
         if not self._end:

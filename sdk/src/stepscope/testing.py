@@ -205,7 +205,7 @@ def _read(step: Step) -> CapturedStep:
     code = span.get("status", {}).get("code", 0)
     return CapturedStep(
         name=span["name"],
-        kind=str(attributes.get("stepscope.kind")),
+        kind=str(attributes.get("stepscope.kind") or attributes.get("openinference.span.kind") or "other").lower(),
         trace_id=span["traceId"],
         span_id=span["spanId"],
         parent_id=span.get("parentSpanId"),
@@ -213,7 +213,7 @@ def _read(step: Step) -> CapturedStep:
         end_time=int(span["endTimeUnixNano"]) or None,
         input=_side(attributes, "input"),
         output=_side(attributes, "output"),
-        status={1: "ok", 2: "error"}.get(code, "running"),
+        status="running" if span["endTimeUnixNano"] == "0" else "error" if code == 2 else "ok",
         error=span["status"].get("message") if code == 2 else None,
         attributes=attributes,
         events=[
