@@ -151,6 +151,8 @@ class Sink:
         """Every version of every span, in the order they came."""
         out: list[Span] = []
         for request in self.accepted():
+            if not request.path.endswith("/v1/traces"):
+                continue
             for resource in request.document["resourceSpans"]:
                 about = facts(resource["resource"]["attributes"])
                 for scope in resource["scopeSpans"]:

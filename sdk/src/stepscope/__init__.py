@@ -13,6 +13,7 @@ from ._context import context, metadata, session, tags, user
 from ._decorate import StepMaker, start_step, step
 from ._instrument import from_environment, instrument
 from ._propagate import propagate
+from ._scores import score
 from ._status import Status
 from ._steps import Step, current_step, current_trace_url
 from ._version import __version__
@@ -32,6 +33,7 @@ __all__ = [
     "instrument",
     "metadata",
     "propagate",
+    "score",
     "session",
     "shutdown",
     "start_step",

@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     stored: Stored | None = None
     counted: bool = True
     """False: another process recorded these steps, and counted them."""
+    score: bool = False
+    """One score instead of steps."""
 
 
 def _nothing() -> None:
@@ -43,7 +45,9 @@ def packed(body: bytes, meanwhile: Callable[[], None]) -> bytes:
 
 
 def halves(batch: Batch) -> list[Batch] | None:
-    """Split a batch in two; None where it holds a single step."""
+    """Split a batch in two; None where it holds a single step, or a score."""
+    if batch.score:
+        return None
     document = json.loads(zlib.decompress(batch.body, 47) if batch.gzipped else batch.body)
     holders = document["resourceSpans"][0]["scopeSpans"]
     spans = [(holder["scope"], span) for holder in holders for span in holder["spans"]]

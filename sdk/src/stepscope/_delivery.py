@@ -15,7 +15,8 @@ from ._config import Config
 from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
 from ._foreign import Foreign
 from ._masks import Masks
-from ._overflow import CHUNK, Out, Overflow
+from ._overflow import CHUNK, SCORE, Out, Overflow
+from ._scores import Score
 from ._spool import Spool
 from ._steps import Step
 
@@ -39,6 +40,8 @@ BREATH = 16
 """Steps written between two chances for the host's threads to run."""
 
 
+TRACES = "/v1/traces"
+SCORES = "/api/v1/scores"
 _LOCAL = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 
 
@@ -60,6 +63,7 @@ class Delivery:
         self._overflow = Overflow(self._spool.nameless, self._written)
         self._stopped: Callable[[], bool] = _never
         self._aside = False
+        self._next_up: Step | Out | None = None
         self._pending: deque[Batch] = deque()
         self._later: list[Step] = []
         self._later_at = 0.0
@@ -164,6 +168,14 @@ class Delivery:
             step = self._following()
             if step is None:
                 break
+            if isinstance(step, Score) or (isinstance(step, Out) and step.scope == SCORE):
+                if running + finals:
+                    self._next_up = step  # it goes alone, after these
+                    break
+                batch = self._score(step)
+                if batch is None:
+                    continue
+                return batch
             span = step.span if isinstance(step, Out) else self._written(step)
             room = 0 if isinstance(step, Out) else step._size
             if not span:
@@ -190,8 +202,21 @@ class Delivery:
         gzipped = not self._abandoned if disk else not (pressed and self._local)
         return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
 
+    def _score(self, score: Step | Out) -> Batch | None:
+        body = score.span if isinstance(score, Out) else self._written(score)
+        room = 0 if isinstance(score, Out) else score._size
+        if not body:
+            self.dropped += 1
+            self.settled += 1
+            self.freed += room
+            return None
+        return Batch(body, False, 1, room, score=True)
+
     def _following(self) -> Step | Out | None:
         """Take the finished step that waits longest."""
+        if self._next_up is not None:
+            found, self._next_up = self._next_up, None
+            return found
         if len(self._overflow):
             found = self._overflow.take()
             self._spool.besides = self._overflow.size
@@ -248,7 +273,7 @@ class Delivery:
         if found is None:
             return None
         stored, body = found
-        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored))
+        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored), stored.score)
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
@@ -268,7 +293,10 @@ class Delivery:
             return
         lost = min(answer.rejected, batch.finals) if answer.accepted else batch.finals
         self._settle(batch, lost)
-        if not answer.accepted:
+        if batch.score and answer.status == 404:
+            self.problem = f"the server at {self._config.endpoint} takes no scores"
+            _guard.warn("scores", f"stepscope: {self.problem}; they are dropped (stepscope.status() counts them).")
+        elif not answer.accepted:
             self._lose(lost, f"the server at {self._config.endpoint} did not take steps: {answer.problem}")
         elif answer.rejected:
             self._lose(
@@ -285,7 +313,9 @@ class Delivery:
             self._client = Client(self._config)
         self._posting = batch
         try:
-            return self._client.post(batch.body, gzipped=batch.gzipped, meanwhile=self._meanwhile)
+            return self._client.post(
+                batch.body, gzipped=batch.gzipped, meanwhile=self._meanwhile, path=SCORES if batch.score else TRACES
+            )
         finally:
             self._posting = None
 
@@ -378,7 +408,9 @@ class Delivery:
             return
         if time.monotonic() - since < PATIENCE and not len(self._overflow) and len(self._pending) < 8:
             return
-        while (self._pending or self._ended or len(self._overflow)) and not self._stopped():
+        while (
+            self._pending or self._ended or self._next_up is not None or len(self._overflow)
+        ) and not self._stopped():
             if self._crowded() and self._put_aside():
                 continue
             batch = self._pending.popleft() if self._pending else self._collect(disk=True)
@@ -390,7 +422,7 @@ class Delivery:
 
     def _store(self, batch: Batch) -> bool:
         if batch.finals and not self._spool.put(
-            batch.body, batch.finals, gzipped=batch.gzipped, recorded_here=batch.counted
+            batch.body, batch.finals, gzipped=batch.gzipped, recorded_here=batch.counted, score=batch.score
         ):
             return False
         self.freed += batch.size
@@ -405,12 +437,13 @@ class Delivery:
             self._pending.appendleft(posting)
         self._notices.clear()
         lost = 0
-        while self._pending or self._ended or len(self._overflow):
+        while self._pending or self._ended or self._next_up is not None or len(self._overflow):
             batch = self._pending.popleft() if self._pending else None
             if batch is None and time.monotonic() < deadline:
                 batch = self._collect(disk=True)
             if batch is None:
-                lost += len(self._ended) + self._overflow.close()
+                lost += len(self._ended) + self._overflow.close() + (self._next_up is not None)
+                self._next_up = None
                 self._spool.besides = 0
                 self.taken += len(self._ended)
                 self._ended.clear()

@@ -10,6 +10,7 @@ from ._errors import Failure, stack_text
 from ._foreign import Foreign, foreign_text
 from ._masks import Masks
 from ._messages import document_fields, message_list
+from ._scores import Score, score_text
 from ._steps import UNSET, Step
 from ._text import JSON, PLAIN, clean, flat, quote, quoted_json, to_json, written
 from ._values import CutText
@@ -77,7 +78,9 @@ def request_bytes(
             parts.insert(start, clean(scope).encode())
             parts[-1] = b"]}"
             parts.append(b",")
-    parts[-1] = b"]}]}"
+    if len(parts) > 1:
+        parts.pop()  # the comma
+    parts.append(b"]}]}")
     return b"".join(parts)
 
 
@@ -105,7 +108,12 @@ def span_bytes(step: Step, redact: Redact | None = None, masks: Masks | None = N
     """Write one step: finished, or as it is now when it still runs."""
     if not step._end and not isinstance(step, Foreign):
         step._seq += 1
-    text = foreign_text(step, redact, masks) if isinstance(step, Foreign) else _span(step, redact, masks)
+    if isinstance(step, Foreign):
+        text = foreign_text(step, redact, masks)
+    elif isinstance(step, Score):
+        text = score_text(step, redact, masks)
+    else:
+        text = _span(step, redact, masks)
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -17,6 +17,8 @@ from random import Random
 from . import _guard
 from ._config import Config
 from ._delivery import Delivery
+from ._sampling import Sampler
+from ._sinks import Sink
 from ._status import Status
 from ._steps import Step
 
@@ -58,6 +60,7 @@ class Exporter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._waiters: deque[tuple[int, threading.Lock]] = deque()
+        self.front: Sink = Sampler(self, config) if config.sample < 1 else self
         self._parking = False
         self._closed = False
         self._retired = False
@@ -227,9 +230,9 @@ class Exporter:
         reason = delivery.problem
         if reason is None and self._refused:
             reason = f"more than {self._limit:,} bytes waited"
-        return Status(
-            recorded, delivered, recorded - dropped - delivered, dropped, delivery.on_disk, self.endpoint, reason
-        )
+        waiting = recorded - dropped - delivered
+        left_out = self.front.left_out if isinstance(self.front, Sampler) else 0
+        return Status(recorded, delivered, waiting, dropped, delivery.on_disk, left_out, self.endpoint, reason)
 
     def close(self, timeout: float) -> bool:
         """Deliver what waits; put on disk, or count as dropped, what could not leave in time. May be called twice."""

@@ -50,14 +50,14 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Posts batches to `{endpoint}/v1/traces`."""
+    """Posts batches, to `{endpoint}/v1/traces` unless told otherwise."""
 
     def __init__(self, config: Config) -> None:
         parts = urlsplit(config.endpoint)
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if self._secure else 80)
-        self._path = f"{parts.path.rstrip('/')}/v1/traces"
+        self._base = parts.path.rstrip("/")
         self._connection: http.client.HTTPConnection | None = None
         self._headers: dict[str, str | bytes] = {
             "Content-Type": "application/json",
@@ -68,19 +68,21 @@ class Client:
         if config.project is not None and config.project.isascii():
             self._headers["x-stepscope-project"] = config.project
 
-    def post(self, body: bytes, *, gzipped: bool, meanwhile: Callable[[], None] | None = None) -> Answer:
+    def post(
+        self, body: bytes, *, gzipped: bool, meanwhile: Callable[[], None] | None = None, path: str = "/v1/traces"
+    ) -> Answer:
         """Send one body; every failure comes back as an answer. `meanwhile` is called now and then until it comes."""
         headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
         kept = self._connection is not None
         try:
             try:
-                return self._post(body, headers, meanwhile)
+                return self._post(path, body, headers, meanwhile)
             except _BROKEN_PIPE:
                 if not kept:
                     raise
                 # A server may close an idle connection just when we use it again: that says nothing about the server.
                 self.close()
-                return self._post(body, headers, meanwhile)
+                return self._post(path, body, headers, meanwhile)
         except Exception as error:
             # Not only OSError: an address may not be encodable, a fork may leave a module half imported.
             self.close()
@@ -102,7 +104,9 @@ class Client:
         if connection is not None and connection.sock is not None:
             os.close(connection.sock.detach())
 
-    def _post(self, body: bytes, headers: dict[str, str | bytes], meanwhile: Callable[[], None] | None) -> Answer:
+    def _post(
+        self, path: str, body: bytes, headers: dict[str, str | bytes], meanwhile: Callable[[], None] | None
+    ) -> Answer:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             self._connection = kind(self._host, self._port, timeout=CONNECT_SECONDS)
@@ -111,10 +115,10 @@ class Client:
         if connection.sock is not None:
             connection.sock.settimeout(ANSWER_SECONDS)
         if meanwhile is None or len(body) <= PIECE:
-            connection.request("POST", self._path, body, headers)
+            connection.request("POST", self._base + path, body, headers)
         else:
             sized = {**headers, "Content-Length": str(len(body))}
-            connection.request("POST", self._path, _pieces(body, meanwhile), sized)
+            connection.request("POST", self._base + path, _pieces(body, meanwhile), sized)
         if meanwhile is not None and connection.sock is not None and not self._secure:
             _await(connection.sock, meanwhile)
         response = connection.getresponse()
@@ -123,6 +127,8 @@ class Client:
         after = response.getheader("Retry-After")
         if not response.isclosed() or response.will_close:
             self.close()
+        if path != "/v1/traces" and 200 <= status < 300:
+            return Answer(200, False)
         return _read_answer(status, said, after)
 
 

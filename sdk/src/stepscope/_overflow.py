@@ -17,6 +17,7 @@ from . import _guard
 from ._context import Around
 from ._encode import OWN_SCOPE
 from ._foreign import Foreign
+from ._scores import Score
 from ._sinks import NOWHERE
 from ._steps import UNSET, Step
 
@@ -27,8 +28,12 @@ CHUNK = 8 * 1024 * 1024
 _PLAIN = ("_trace", "_span", "_parent", "_start", "_end", "_name", "_kind", "_tags", "_metadata", "_extra", "_events")
 
 
+SCORE = ("", "score")
+"""Stands for a scope where a score was written out."""
+
+
 class Out(NamedTuple):
-    """A step that is written out already."""
+    """A step, or a score, that is written out already."""
 
     span: bytes
     scope: tuple[str, str]
@@ -133,6 +138,8 @@ class Overflow:
         return record
 
     def _out(self, step: Step) -> tuple[object, ...]:
+        if isinstance(step, Score):
+            return (self._write(step) or b"", SCORE)
         return (self._write(step) or b"", step.scope if isinstance(step, Foreign) else OWN_SCOPE)
 
 

@@ -56,10 +56,12 @@ def configure(config: Config, because: str | None = None) -> None:
         _guard.warn("config", f"stepscope: {config.problem}; nothing is recorded.")
     old = exporter
     if reason is not None:
-        exporter, new = None, NOWHERE
+        exporter = None
+        new: Sink = NOWHERE
     else:
-        exporter = new = Exporter(config)
-    if sink is None or sink is old or sink is NOWHERE:
+        exporter = Exporter(config)
+        new = exporter.front
+    if sink is None or sink is NOWHERE or (old is not None and sink is old.front):
         sink = new
     if old is not None:
         old.retire()
@@ -124,8 +126,8 @@ def after_fork() -> None:
         if old is not None:
             fresh = type(old)(old.config)
             exporter = fresh
-            if sink is old:
-                sink = fresh
+            if sink is old.front:
+                sink = fresh.front
     except Exception:
         _guard.failed("starting afresh after a fork")
 

@@ -34,6 +34,7 @@ class Stored(NamedTuple):
     length: int
     count: int
     gzipped: bool
+    score: bool = False
 
 
 class Spool:
@@ -64,7 +65,7 @@ class Spool:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def put(self, body: bytes, count: int, *, gzipped: bool, recorded_here: bool = True) -> bool:
+    def put(self, body: bytes, count: int, *, gzipped: bool, recorded_here: bool = True, score: bool = False) -> bool:
         """Write one batch of `count` steps; False where the disk is full, the limit reached, or writing fails."""
         if self._off:
             return False
@@ -72,13 +73,13 @@ class Spool:
             if self.room() < len(body):
                 _guard.warn("spool", f"stepscope: {self._limit:,} bytes wait on disk already; they wait in memory now.")
                 return False
-            start = self._append(body, count, gzipped)
+            start = self._append(body, count, gzipped + 2 * score)
         except OSError as error:
             _guard.warn(
                 "spool", f"stepscope: steps can't wait on disk ({error.strerror or error}); they wait in memory."
             )
             return False
-        stored = Stored(self._path, start, len(body), count, gzipped)
+        stored = Stored(self._path, start, len(body), count, gzipped, score)
         self._room -= len(body)
         self._stored.append(stored)
         if recorded_here:
@@ -161,7 +162,7 @@ class Spool:
         self._locks.clear()
         self._stored.clear()
 
-    def _append(self, body: bytes, count: int, gzipped: bool) -> int:
+    def _append(self, body: bytes, count: int, sort: int) -> int:
         """Write one batch at the end of the file; returns where its body starts."""
         if self._file is None or self._end > FILE_BYTES:
             self._shut()
@@ -169,7 +170,7 @@ class Spool:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
             self._end = 0
         # One call, hence one release of the interpreter's lock: in a tight loop each costs five milliseconds.
-        head = _HEAD.pack(_MAGIC, len(body), count, int(gzipped))
+        head = _HEAD.pack(_MAGIC, len(body), count, sort)
         whole = len(head) + len(body)
         try:
             written = (
@@ -239,6 +240,20 @@ class Spool:
         return total
 
 
+def waiting_batches(config: Config) -> tuple[int, int, int]:
+    """Count what waits on disk for this endpoint, project and key, whoever holds it: batches, steps, bytes."""
+    spool = Spool(config)
+    batches = steps = size = 0
+    for folder, _, names in os.walk(spool._base):
+        for name in names:
+            if name.endswith(".steps"):
+                for stored in _read_file(os.path.join(folder, name)):
+                    batches += 1
+                    steps += stored.count
+                    size += stored.length
+    return batches, steps, size
+
+
 def _read_folder(folder: str, now: float) -> list[Stored]:
     found: list[Stored] = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -263,11 +278,11 @@ def _read_file(path: str) -> list[Stored]:
         while at + _HEAD.size <= size:
             file.seek(at)
             head = file.read(_HEAD.size)
-            magic, length, count, gzipped = _HEAD.unpack(head)
+            magic, length, count, sort = _HEAD.unpack(head)
             at += _HEAD.size
             if magic != _MAGIC or at + length > size:
                 break
-            found.append(Stored(path, at, length, count, bool(gzipped)))
+            found.append(Stored(path, at, length, count, bool(sort & 1), bool(sort & 2)))
             at += length
     return found
 

@@ -298,6 +298,12 @@ class Step(Fields):
             _guard.failed("marking a step as failed")
         self._changed()
 
+    def score(self, name: str, value: bool | float | str, *, comment: str | None = None, source: str = "code") -> None:
+        """Score this step: `s.score("grounded", 0.8, source="model")`."""
+        from ._scores import score
+
+        score(name, value, trace_id=self.trace_id, span_id=self.span_id, comment=comment, source=source)
+
     # --- growing output ----------------------------------------------------------------------------------------------
 
     def stream(self, chunk: str | None) -> None:
