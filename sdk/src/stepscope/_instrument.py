@@ -6,12 +6,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from . import _guard
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:
+    # The real ones cost a third of the package's import, and nobody asks for them.
+    Loader = MetaPathFinder = object
 
 LIBRARIES = {"openai": "openai", "anthropic": "anthropic", "langchain": "langchain_core.tracers.context"}
 """What can be recorded, and the module after whose import it is."""
@@ -73,6 +78,12 @@ class _After(Loader):
     def __init__(self, loader: Loader, name: str) -> None:
         self._loader = loader
         self._name = name
+
+    def __getattr__(self, name: str) -> object:
+        """Whatever else is asked of a loader (resources, source) is the loader's own."""
+        if name == "_loader":  # not set yet: somebody copies us
+            raise AttributeError(name)
+        return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave it to the loader."""

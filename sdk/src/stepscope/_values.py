@@ -67,6 +67,13 @@ def take(value: object) -> tuple[object, int]:
             size = _flat_size(value)
             if size:
                 return value.copy(), size
+        elif kind in records:
+            # A record whose fields are a flat dict is copied like one.
+            held: object = getattr(value, "__dict__", None)
+            if type(held) is dict and held.keys() == records[kind]:
+                size = _flat_size(held)
+                if size:
+                    return held.copy(), size
         walk = Walk()
         taken = walk.take(value, 0)
         return taken, walk.size
@@ -84,7 +91,7 @@ def _flat_size(value: dict[object, object]) -> int:
         or not _TEXT.issuperset(map(type, value.values()))
     ):
         return 0
-    size = getsizeof(value) + sum(map(getsizeof, value)) + sum(map(getsizeof, value.values()))
+    size = 130 * count + sum(map(getsizeof, value.values()))
     return size if size <= TEXT_LIMIT else 0
 
 
@@ -98,7 +105,7 @@ def take_own(pairs: dict[str, object]) -> tuple[object, int]:
             text += getsizeof(value)
         elif kind in _NUMBERS:
             size += 32
-        elif len(pairs) == 1 and kind is dict:
+        elif len(pairs) == 1:
             taken, found = take(value)
             pairs[name] = taken
             return pairs, size + found
@@ -285,6 +292,8 @@ _BASES: tuple[tuple[type, Handler], ...] = (
     (float, take_number),
 )
 _handlers: dict[type, Handler] = {}
+records: dict[type, frozenset[str]] = {}
+"""Record types that were met, and the fields that are kept of them."""
 
 
 def handler_of(kind: type) -> Handler:
@@ -299,5 +308,6 @@ def handler_of(kind: type) -> Handler:
             found = next((handler for base, handler in _BASES if issubclass(kind, base)), _objects.take_object)
         if len(_handlers) > 1000:  # types made at run time must not pile up
             _handlers.clear()
+            records.clear()
         _handlers[kind] = found
     return found
