@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from sqlalchemy.engine import make_url
 from tests import make
 from tests.databases import run
 from tests.make import Message
+from tests.needs import missing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,6 +73,11 @@ class Client(httpx.Client):
         answer = self.get(path, params=parameters)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:500]}"
         return strict_json(answer.content)
+
+
+def raw(headers: Mapping[str, str | bytes]) -> list[tuple[bytes, bytes]]:
+    """Headers whose values may be any bytes."""
+    return [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers.items()]
 
 
 def strict_json(content: bytes) -> dict[str, Any]:
@@ -161,13 +167,6 @@ def client(service: Service) -> Iterator[Client]:
         yield made
 
 
-@pytest.fixture
-def fresh(database_url: str) -> Iterator[Client]:
-    """A client of a service over an empty database; slower than `client`."""
-    with in_process(database_url) as running, Client(running.url) as made:
-        yield made
-
-
 @dataclass(frozen=True)
 class Guarded:
     """A service that believes to be reachable from other machines, its key, and a client that has none."""
@@ -189,16 +188,27 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             yield Guarded(running, made, token)
 
 
-class Process:
-    """The command `stepscope serve` in a process of its own."""
+CANNOT_OBEY = 77
+OBEY = f"""
+import ctypes, os, sys
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+if os.geteuid() == 0 and ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0):
+    sys.exit({CANNOT_OBEY})
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Makes root as unable to write a read-only file as everybody else, then becomes the command."""
 
-    def __init__(self, *arguments: str, data: Path, **variables: str) -> None:
-        self.arguments = [sys.executable, "-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
+
+class Process:
+    """The command `stepscope serve` in a process of its own; an `obedient` one obeys file modes even as root."""
+
+    def __init__(self, *arguments: str, data: Path, obedient: bool = False, **variables: str) -> None:
+        serve = ["-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
         self.out: list[str] = []
         self.err: list[str] = []
         self._announced: Queue[str] = Queue()
         self.popen = subprocess.Popen(
-            self.arguments,
+            [sys.executable, *(["-c", OBEY] if obedient else []), *serve],
             cwd=ROOT,
             env=clean_environment(**variables),
             stdout=subprocess.PIPE,
@@ -226,6 +236,8 @@ class Process:
             found = self._announced.get(timeout=30)
         except Empty:
             found = ""
+        if self.popen.poll() == CANNOT_OBEY:
+            missing("a process that obeys file modes although it is root's")
         assert found, "\n".join(["the server did not start", *self.out, *self.err])
         self._announced.put(found)
         return found
@@ -270,8 +282,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """A function that starts the command with more arguments; all are ended after the test."""
     started: list[Process] = []
 
-    def begin(*arguments: str, data: Path | None = None, **variables: str) -> Process:
-        started.append(Process(*arguments, data=data or tmp_path / "data", **variables))
+    def begin(*arguments: str, data: Path | None = None, obedient: bool = False, **variables: str) -> Process:
+        started.append(Process(*arguments, data=data or tmp_path / "data", obedient=obedient, **variables))
         return started[-1]
 
     yield begin

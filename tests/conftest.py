@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browsers import browser_type_launch_args
-from tests.client import client, fresh, guarded, server, service, start
+from tests.client import client, guarded, server, service, start
 from tests.counts import load_hypothesis_profile
 from tests.databases import database_url, new_database, postgres_url
 from tests.needs import NOT_TESTED
@@ -12,7 +12,6 @@ __all__ = [
     "browser_type_launch_args",
     "client",
     "database_url",
-    "fresh",
     "guarded",
     "new_database",
     "postgres_url",

@@ -16,6 +16,8 @@ from tests.counts import counted
 from tracer import connection
 from tracer.api import otlp
 
+pytestmark = pytest.mark.serial
+
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BODY = make.as_json(make.request(make.span()))
 POST = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -30,9 +32,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience of a second instead of most of a minute."""
-    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.3)
-    monkeypatch.setattr(connection, "REQUEST_WITHIN_S", 0.8)
-    monkeypatch.setattr(otlp, "BODY_TIME_S", 0.4)
+    monkeypatch.setattr(connection, "HEAD_WITHIN_S", 0.6)
+    monkeypatch.setattr(connection, "REQUEST_WITHIN_S", 1.5)
+    monkeypatch.setattr(otlp, "BODY_TIME_S", 1.0)
 
 
 def connect(service: Service) -> socket.socket:
@@ -152,7 +154,7 @@ class TestSlow:
             for _ in range(2):
                 made.sendall(GET)
                 assert statuses(made.recv(65_536)) == [200]
-                time.sleep(1)
+                time.sleep(connection.REQUEST_WITHIN_S * 1.2)
 
 
 def test_R50_a_thousand_connections_at_once_are_answered(running: Service) -> None:

@@ -22,7 +22,9 @@ from tracer.pages import reading, words
 from tracer.pages.addresses import url
 from tracer.pages.json_view import json_tree
 from tracer.pages.sign_in import safe_next
+from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import FIRST_ROWS, first_rows, skeleton
+from tracer.queries.outline import CHILD_ERROR, NO_PRICE, STATUSES, SUMMED, Outline
 from tracer.queries.rows import Partial, SpanRow, Step, TraceRow
 from tracer.resources import resource_dir
 from tracer.units import DAY, HOUR, MINUTE, SECOND, Nanos, NanoUsd, UnixNanos
@@ -97,7 +99,7 @@ def step(content: Content, **more: Any) -> Step:
 
 def trace(**more: Any) -> TraceRow:
     """A trace's row, of which only the named fields matter."""
-    base = {"status": "ok", "failed_in": None, "error_count": 0, "trace_id": "ab" * 16, "version": 1}
+    base = {"status": "ok", "failed_in": None, "error_count": 0, "trace_id": "ab" * 16, "version": 1, "received": 1}
     return cast(TraceRow, SimpleNamespace(**{**base, **more}))
 
 
@@ -249,9 +251,41 @@ def test_a_long_conversation_shows_its_first_and_its_newest_messages_and_says_wh
 # The tree's rows
 
 
+def grown(*steps: dict[str, Any]) -> Outline:
+    """An outline of steps in tree order; `depth` is all that a step has to say."""
+    size = len(steps)
+    depth = [int(one.get("depth", 0)) for one in steps]
+    end = [next((at for at in range(row + 1, size) if depth[at] <= depth[row]), size) for row in range(size)]
+    children = [sum(1 for at in range(row + 1, end[row]) if depth[at] == depth[row] + 1) for row in range(size)]
+    start = [int(one.get("start", 0)) for one in steps]
+    duration = [int(one.get("duration", SECOND)) for one in steps]
+    ends = [begin + max(0, took) for begin, took in zip(start, duration, strict=True)]
+    return Outline(
+        first=START,
+        ids=[bytes.fromhex(make.new_span_id()) for _ in steps],
+        depth=depth,
+        end=end,
+        children=children,
+        start=start,
+        duration=duration,
+        reach=[max(ends[row : end[row]]) for row in range(size)],
+        name=[str(one.get("name", "step")) for one in steps],
+        kind=[int(one.get("kind", 1)) for one in steps],
+        status=[STATUSES.index(str(one.get("status", "ok"))) for one in steps],
+        model=[None] * size,
+        tokens=[int(one.get("tokens", -1)) for one in steps],
+        cost=[int(one.get("cost", -1)) for one in steps],
+        first_token=[-1] * size,
+        flags=[int(one.get("flags", 0)) for one in steps],
+    )
+
+
+NOW = UnixNanos(START)
+
+
 def test_the_page_brings_the_first_rows_with_their_place_among_their_siblings() -> None:
-    rows = [row(child_count=2), row(1, child_count=1), row(2), row(1), row()]
-    views = first_rows(rows, selected=rows[2].span_id, now=UnixNanos(START))
+    rows = grown({}, {"depth": 1}, {"depth": 2}, {"depth": 1}, {})
+    views = first_rows(rows, selected=2, now=NOW)
     assert [(view.level, view.position, view.siblings) for view in views] == [
         (1, 1, 2),
         (2, 1, 2),
@@ -263,37 +297,85 @@ def test_the_page_brings_the_first_rows_with_their_place_among_their_siblings() 
 
 
 def test_a_large_trace_sends_few_rows_and_all_of_them_as_columns() -> None:
-    rows = [row(), *(row(1) for _ in range(999))]
-    assert len(first_rows(rows, selected=None, now=UnixNanos(START))) == FIRST_ROWS
-    columns = skeleton(trace(), rows, now=UnixNanos(START))
-    assert len(cast(list[str], columns["id"])) == 1_000
-    assert columns["names"] == ["step"]
-    assert len(json.dumps(columns, separators=(",", ":"))) < 60 * 1_000
+    rows = grown({}, *({"depth": 1, "name": f"{number % 2}"} for number in range(999)))
+    assert len(first_rows(rows, selected=None, now=NOW)) == FIRST_ROWS
+    columns = skeleton(trace(), rows)
+    assert len(cast(str, columns["ids"])) == 16 * 1_000
+    assert columns["names"] == ["step", "0", "1"]
+    assert len(json.dumps(columns, separators=(",", ":"), default=list)) < 60 * 1_000
+
+
+def test_s33_more_than_five_neighbours_alike_stand_in_one_row_that_sums_them_up() -> None:
+    lengths = [30, 10, 20, 60, 50, 40, 70]
+    alike = [
+        {"depth": 1, "name": "fetch", "duration": took * 10**6, "tokens": 5, "flags": 2 if took == 20 else 0}
+        for took in lengths
+    ]
+    rows = grown({"name": "root"}, *alike, {"depth": 1, "name": "end"})
+    _, many, end = first_rows(rows, selected=None, now=NOW)
+    assert (many.times, many.folds, many.folded, many.mark) == (7, True, True, "below")
+    assert (many.duration, many.model, many.tokens) == ("≤ 70 ms", "10 ms · 40 ms · 70 ms · 1 failed", "35")
+    assert (many.position, end.position, end.siblings) == (1, 8, 8)
+    opened = first_rows(rows, selected=4, now=NOW)
+    assert [(view.times, view.folded) for view in opened[1:4]] == [(7, False), (0, False), (0, False)]
+    assert len(first_rows(grown({}, *alike[:5]), selected=None, now=NOW)) == 6
+
+
+def test_s8_a_figure_that_lacks_a_part_is_marked_and_says_why() -> None:
+    (view,) = first_rows(grown({"tokens": 12, "cost": 2_400_000, "flags": SUMMED | NO_PRICE}), selected=None, now=NOW)
+    assert (view.tokens, view.cost, view.figures) == ("12", "$0.0024+", "rolled")
+    assert view.lacks == "partial: there are calls without a price in it"
+
+
+def test_s9_a_call_without_a_price_says_so() -> None:
+    (view,) = first_rows(grown({"kind": 3, "tokens": 12, "flags": NO_PRICE}), selected=None, now=NOW)
+    assert view.cost == "no price"
+
+
+def test_s7_a_step_that_its_children_outlive_shows_how_far_they_went() -> None:
+    rows = grown({"duration": SECOND}, {"depth": 1, "start": SECOND // 2, "duration": 2 * SECOND})
+    parent, child = first_rows(rows, selected=None, now=NOW)
+    assert (parent.duration, parent.width, parent.tail_x, parent.tail) == ("1.00 s", "40.00%", "40.00%", "60.00%")
+    assert child.tail == ""
 
 
 @pytest.mark.parametrize(
     ("state", "mark"),
     [
         ({"status": "error"}, "own"),
-        ({"status": "error", "child_error": True}, "through"),
-        ({"child_error": True}, "below"),
-        ({"status": "running", "child_error": True}, "running"),
+        ({"status": "error", "flags": CHILD_ERROR}, "through"),
+        ({"flags": CHILD_ERROR}, "below"),
+        ({"status": "running", "flags": CHILD_ERROR}, "running"),
         ({}, ""),
     ],
 )
-def test_a_step_that_failed_by_itself_is_marked_apart_from_those_above_it(state: dict[str, Any], mark: str) -> None:
-    (view,) = first_rows([row(**state)], selected=None, now=UnixNanos(START))
+def test_s10_a_step_that_failed_by_itself_is_marked_apart_from_those_above_it(state: dict[str, Any], mark: str) -> None:
+    (view,) = first_rows(grown(state), selected=None, now=NOW)
     assert view.mark == mark
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)), min_size=1, max_size=20))
+@given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)), min_size=1, max_size=20))
 def test_r36_every_bar_lies_within_its_lane(times: list[tuple[int, int]]) -> None:
-    rows = [row(start_time=UnixNanos(begin), duration=Nanos(length)) for begin, length in times]
-    for view in first_rows(rows, selected=None, now=UnixNanos(START)):
+    rows = grown(*({"start": begin, "duration": took, "name": str(took)} for begin, took in times))
+    for view in first_rows(rows, selected=None, now=NOW):
         x, width = float(view.x[:-1]), float(view.width[:-1])
         assert x >= 0
         assert 0 < width <= 100
         assert x + width <= 100.001
+
+
+def test_skeletons_are_kept_up_to_a_size_the_newest_of_them() -> None:
+    cache = SkeletonCache(most=1_000)
+    one, other = trace(received=1), trace(received=2)
+    rows = grown(*({"name": "x"} for _ in range(20)))
+    made = cache.make(one, rows)
+    assert cache.find(one) == made
+    assert cache.find(trace(received=1, version=2)) is None
+    for number in range(3, 9):
+        cache.make(trace(received=number), rows)
+    assert cache.find(one) is None
+    assert cache.find(other) is None
+    assert cache.find(trace(received=8)) is not None
 
 
 # Over HTTP
@@ -336,12 +418,12 @@ def test_the_skeleton_is_not_sent_again_while_the_trace_is_as_it_was(client: Cli
     client.store(span)
     address = f"/p/{client.project}/traces/{span['traceId']}/skeleton"
     columns = client.get(address).json()
-    assert columns["id"] == [span["spanId"]]
+    assert columns["ids"] == span["spanId"]
     assert client.get(address, params={"unless": columns["version"]}).status_code == 204
 
     client.store(make.span("child", trace=span["traceId"], parent=span["spanId"]))
 
-    assert len(client.get(address, params={"unless": columns["version"]}).json()["id"]) == 2
+    assert len(client.get(address, params={"unless": columns["version"]}).json()["ids"]) == 32
 
 
 def test_r61_static_files_are_looked_up_by_name_and_never_by_path(client: Client) -> None:

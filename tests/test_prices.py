@@ -46,6 +46,7 @@ USAGE = st.builds(
     cache_write=st.none() | TOKENS,
     reasoning=st.none() | TOKENS,
     audio=st.none() | TOKENS,
+    audio_output=st.none() | TOKENS,
 )
 
 WELL_KNOWN = [
@@ -172,6 +173,13 @@ def test_sound_that_may_have_come_in_or_gone_out_at_different_prices_has_no_know
     assert BOOK.cost_of("gpt-audio", "openai", Usage(1000, 1000, 2000, audio=400), AT) is None
     assert cost("gpt-audio", "openai", Usage(1000, 0, 1000, audio=400)).lines[1].label == "audio input"
     assert cost("gpt-audio", "openai", Usage(1000, 1000, 2000, audio=2000)).lines[1].label == "audio output"
+
+
+def test_sound_that_is_told_apart_has_a_cost_where_it_would_have_none():
+    bill = cost("gpt-audio", "openai", Usage(1000, 1000, 2000, audio=400, audio_output=100))
+
+    sound = {line.label: line.tokens for line in bill.lines if "audio" in line.label}
+    assert sound == {"audio input": 300, "audio output": 100}
 
 
 def test_a_fee_for_each_call_is_a_line_of_its_own():

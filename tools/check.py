@@ -122,9 +122,12 @@ def tests(checks: Checks, *, counts: str) -> None:
     patience = ["-o", "faulthandler_timeout=1800"] if counts == "full" else []
     alone = python("pytest", "-m", "serial", *patience)
     checks.run("pytest: tests that want to be alone", alone, fine=(0, NO_TESTS), **variables)
-    two = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-report=")
-    together = python("pytest", "-m", "not serial", *two, *patience)
+    two = ("-n", "2", "--dist", "loadfile", "--cov", "--cov-append", "--cov-report=")
+    together = python("pytest", "-m", "not serial", "--ignore=tests/browser", *two, *patience)
     checks.run("pytest: tests that bear company", together, **variables)
+    # Playwright keeps an event loop running in its process, in which no other test may start one.
+    pages = python("pytest", "tests/browser", "-m", "not serial", *two, *patience)
+    checks.run("pytest: pages in a browser", pages, **variables)
     checks.run("coverage", python("coverage", "report"))
 
 

@@ -16,25 +16,32 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import health, otlp, traces
+from tracer.api import compat, deletions, health, metrics, otlp, traces
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
+from tracer.ingest.deleter import Deleter
+from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
 from tracer.pages import sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
+from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 from tracer.store.engine import Store
 
 logger = logging.getLogger(__name__)
 
+WRITE_OUT_S = 1.0
+"""At the end, after requests had their time: so long for the commit that is under way."""
+
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
-MACHINE_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/openapi.json")
+MACHINE_PATHS = ("/v1/", "/v2/", "/api/", "/otel/", "/agents/", "/runs/", "/info", "/version")
+MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json")
 """Refusals of these are for programs; of all others, for people."""
 
 
@@ -59,6 +66,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     hub = Hub(store)
     prices = PriceBook(settings.data / "prices.toml")
     writer = Writer(store, prices=prices, on_commit=hub.committed)
+    retention = Retention(settings.retention_days, settings.max_size)
+    deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -66,14 +75,17 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens = settings.read_threads
         hub.start()
         writer.start()
+        deleter.start()
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
         try:
             yield
         finally:
             hub.close()
-            await to_thread.run_sync(writer.stop)
-            threads.shutdown()
+            await hub.ended()
+            await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
+            await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
+            threads.shutdown(wait=False, cancel_futures=True)
             store.close()
 
     app = FastAPI(
@@ -90,14 +102,19 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.store = store
     app.state.live = hub
     app.state.writer = writer
+    app.state.deleter = deleter
     app.state.prices = prices
+    app.state.skeletons = SkeletonCache()
     app.state.open_server = not settings.beyond_loopback
-    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, otlp.Budget(settings.ingest_memory))
-    app.state.readiness = health.Readiness(store)
+    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    app.state.readiness = health.Readiness(store, writer)
 
     for router in (
         otlp.router,
+        compat.router,
         traces.router,
+        deletions.router,
+        metrics.router,
         health.router,
         trace_list.router,
         trace.router,

@@ -10,6 +10,7 @@ import base64
 import binascii
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -18,6 +19,7 @@ from sqlalchemy import delete, insert, select
 from starlette.requests import HTTPConnection
 
 from tracer.errors import Forbidden, NotSignedIn
+from tracer.otlp.addresses import ADDRESSES
 from tracer.queries.scope import EVERYTHING, Scope
 from tracer.store.engine import Store
 from tracer.store.models import access_token, sign_in
@@ -27,6 +29,7 @@ COOKIE = "stepscope_session"
 SESSION_LENGTH = 30 * DAY
 TOKEN_PREFIX = "ssa_"  # noqa: S105 - the part that tells what the secret behind it is
 TOKEN_LIMIT = 512
+KEY_HEADERS = ("x-api-key", "api-key", "api_key")
 
 
 class Right(StrEnum):
@@ -40,14 +43,28 @@ class Right(StrEnum):
 
 
 ROUTES: dict[tuple[str, str], Right] = {
-    ("POST", "/v1/traces"): Right.ingest,
-    ("POST", "/v1/logs"): Right.ingest,
-    ("POST", "/v1/metrics"): Right.ingest,
+    **{("POST", path): Right.ingest for path in sorted(ADDRESSES)},
+    ("GET", "/api/public/health"): Right.public,
+    ("GET", "/api/public/projects"): Right.ingest,
+    ("POST", "/api/public/ingestion"): Right.ingest,
+    ("POST", "/api/public/scores"): Right.ingest,
+    ("POST", "/api/public/media"): Right.ingest,
+    ("PATCH", "/api/public/media/{media_id}"): Right.ingest,
+    ("GET", "/info"): Right.public,
+    ("GET", "/v1/info"): Right.ingest,
+    ("GET", "/version"): Right.public,
+    ("GET", "/api/2.0/mlflow/experiments/get-by-name"): Right.ingest,
+    ("GET", "/api/2.0/mlflow/experiments/get"): Right.ingest,
+    ("POST", "/api/3.0/mlflow/traces"): Right.ingest,
     ("GET", "/api/v1/projects"): Right.read,
     ("GET", "/api/v1/traces"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}"): Right.read,
+    ("DELETE", "/api/v1/traces"): Right.write,
+    ("DELETE", "/api/v1/traces/{trace_id}"): Right.write,
+    ("GET", "/api/v1/deletions/{deletion_id}"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
+    ("GET", "/api/v1/metrics"): Right.read,
     ("GET", "/healthz"): Right.public,
     ("GET", "/readyz"): Right.public,
     ("GET", "/openapi.json"): Right.public,
@@ -57,7 +74,9 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/traces"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/skeleton"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/search"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/markdown"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/{side}"): Right.read,
     ("GET", "/p/{slug}/live"): Right.read,
     ("GET", "/sign-in"): Right.public,
@@ -144,7 +163,7 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
     """
     if open_server:
         return OWNER
-    key = key_of(connection)
+    key = key_of(connection.headers)
     if key is not None:
         with store.reading() as session:
             if (
@@ -165,9 +184,13 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
     return ANYONE
 
 
-def key_of(connection: HTTPConnection) -> str | None:
-    """The key that a request carries: `Authorization: Bearer`, `x-api-key`, or Basic (password, else user name)."""
-    kind, _, rest = connection.headers.get("authorization", "").partition(" ")
+def key_of(headers: Mapping[str, str]) -> str | None:
+    """The key in a request's headers (or a call's metadata, names in lower case), in any form that a client sends.
+
+    `Authorization: Bearer KEY`, Basic (password, else user name) or the key alone; `x-api-key`, `api-key`, `api_key`.
+    Raises NotSignedIn for Basic credentials that cannot be read.
+    """
+    kind, space, rest = headers.get("authorization", "").strip().partition(" ")
     rest = rest.strip()
     if kind.lower() == "bearer" and rest:
         return rest
@@ -177,7 +200,9 @@ def key_of(connection: HTTPConnection) -> str | None:
         except (binascii.Error, UnicodeDecodeError, ValueError):
             raise NotSignedIn("The Basic credentials cannot be read.") from None
         return password or user or None
-    return connection.headers.get("x-api-key") or None
+    if kind and not space:
+        return kind
+    return next((headers[name] for name in KEY_HEADERS if headers.get(name)), None)
 
 
 def check_right(caller: Caller, needed: Right) -> None:

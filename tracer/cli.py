@@ -18,9 +18,10 @@ EXIT_BAD_SETTING = 2
 
 
 def _setting(name: str, metavar: str, *words: str) -> Callable[[Command], Command]:
-    """A flag for a setting, with the setting's own sentence as its help."""
-    flag = f"--{name.replace('_', '-')}"
-    return click.option(flag, *words, name, metavar=metavar, help=Settings.model_fields[name].description)
+    """A flag for a setting, with the setting's own sentence and default as its help."""
+    flag, field = f"--{name.replace('_', '-')}", Settings.model_fields[name]
+    shown = f" [default: {field.default}]" if isinstance(field.default, str | int) and field.default else ""
+    return click.option(flag, *words, name, metavar=metavar, help=f"{field.description}{shown}")
 
 
 def _database_settings(command: Command) -> Command:
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Serve the dashboard and take spans.")
 @_setting("host", "ADDRESS")
 @_setting("port", "NUMBER")
 @_database_settings
@@ -56,6 +57,8 @@ def cli() -> None:
 @_setting("ingest_memory", "BYTES")
 @_setting("durability", "full|normal")
 @_setting("abandoned_after", "MINUTES")
+@_setting("retention_days", "DAYS")
+@_setting("max_size", "SIZE")
 @_setting("read_threads", "NUMBER")
 @_setting("log_level", "LEVEL")
 def serve(config: str | None, **flags: str | None) -> None:
@@ -63,26 +66,65 @@ def serve(config: str | None, **flags: str | None) -> None:
 
     Needs nothing: makes its SQLite file in your data folder, or brings an older one up to date.
     """
-    from tracer.serve import run_server  # the server's imports are slow; --help need not wait for them
+    settings = load_settings(flags, config=config)
+    from tracer.serve import run_server  # the server's imports are slow; --help and a wrong setting need not wait
 
-    run_server(load_settings(flags, config=config))
+    run_server(settings)
+
+
+@cli.command(short_help="Bring the database's schema up to this version.")
+@_database_settings
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; change nothing.")
+@click.option("--no-backup", is_flag=True, help="Do not copy an existing SQLite file first.")
+def migrate(config: str | None, dry_run: bool, no_backup: bool, **flags: str | None) -> None:
+    """Bring the database's schema up to this version, and say what was done. `serve` does it too.
+
+    An existing SQLite file is copied first, beside itself. It is all one transaction: killed in the middle, nothing is
+    changed, and the next run does it.
+    """
+    from tracer.store.migrate import migrate as run
+    from tracer.store.migrate import plan
+
+    url = load_settings(flags, config=config).database_url
+    done = plan(url) if dry_run else run(url, backup=not no_backup)
+    if not done.pending:
+        click.echo(f"The schema is up to date ({done.head}).")
+        return
+    click.echo(f"The schema {'would go' if dry_run else 'went'} from {done.current or 'nothing'} to {done.head}.")
+    if dry_run:
+        for revision, words in zip(done.pending, done.steps, strict=True):
+            click.echo(f"  {revision}  {words}")
+    if done.backup is not None and not no_backup:
+        click.echo(f"A copy of the file as it was {'would be' if dry_run else 'is'} {done.backup}")
 
 
 @cli.command()
 @_database_settings
-def migrate(config: str | None, **flags: str | None) -> None:
-    """Bring the database's schema up to this version, and say what was done. `serve` does it too."""
-    from tracer.store.migrate import migrate as run
+@click.option("--older-than", metavar="AGE", help="Delete traces that started longer ago: 30d, 12h.")
+@_setting("max_size", "SIZE")
+@click.option("--project", metavar="NAME", help="Only this project's traces.")
+def prune(config: str | None, older_than: str | None, project: str | None, **flags: str | None) -> None:
+    """Delete old traces for good, and give their space back. A server that runs meanwhile goes on taking spans.
 
-    settings = load_settings(flags, config=config)
-    done = run(settings.database_url)
-    if done.pending:
-        click.echo(f"The schema went from {done.current or 'nothing'} to {done.head}.")
-    else:
-        click.echo(f"The schema is up to date ({done.head}).")
+    Without --older-than and --max-size it does what the settings retention_days and max_size say.
+    """
+    from tracer.maintenance import run_prune
+
+    run_prune(load_settings(flags, config=config), older_than=older_than, project=project)
 
 
-@cli.command("new-token")
+@cli.command()
+@_database_settings
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of sentences.")
+def verify(config: str | None, as_json: bool, **flags: str | None) -> None:
+    """Recompute what is kept beside the spans and say what differs; exits with 1 when something does."""
+    from tracer.maintenance import run_verify
+
+    if run_verify(load_settings(flags, config=config), as_json=as_json):
+        sys.exit(1)
+
+
+@cli.command("new-token", short_help="Make a new administrator's token and print it once.")
 @_database_settings
 def new_token(config: str | None, **flags: str | None) -> None:
     """Make a new administrator's token and print it once; the old one and its sign-ins end."""

@@ -103,6 +103,7 @@ class DatabaseTooNew(TracerError):
 
     status = 503
     code = "database_too_new"
+    retry_after = 5
 
 
 class DatabaseAway(TracerError):

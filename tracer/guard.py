@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracer.errors import Forbidden, TooLarge, TracerError, WrongHost
+from tracer.otlp.addresses import is_otlp
 from tracer.settings import Settings
 from tracer.units import format_bytes
 
@@ -68,7 +69,7 @@ class Guard:
             self._check_host(headers)
             if scope["method"] not in SAFE_METHODS:
                 self._check_origin(headers)
-                if not scope["path"].removeprefix(self._base_path).startswith("/v1/"):
+                if not is_otlp(scope["path"].removeprefix(self._base_path)):
                     receive = _limited(receive, headers)
         except TracerError as problem:
             await self._refuse(Request(scope), problem)(scope, receive, marked)

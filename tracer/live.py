@@ -26,6 +26,9 @@ POLL_S = 0.5
 """How often the change feed is read for what other processes wrote, while someone watches."""
 
 PING_S = 15.0
+QUERY_S = 5.0
+"""How long the end waits for a query of the poller."""
+
 OVERLAP = 1_000
 """On Postgres a lower number may become visible after a higher one: so many are looked at again."""
 
@@ -82,12 +85,15 @@ class Hub:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._close)
 
+    async def ended(self) -> None:
+        """Wait, after `close`, until nothing of the hub asks the database any more."""
+        if self._poller is not None:
+            await asyncio.wait({self._poller}, timeout=QUERY_S)
+
     def _close(self) -> None:
         self._closed.set()
         for watcher in self._watchers:
             watcher.woken.set()
-        if self._poller is not None:
-            self._poller.cancel()
 
     def committed(self, changes: Changes) -> None:
         """A commit of this process's writer."""
@@ -130,14 +136,20 @@ class Hub:
         finally:
             self._watchers.discard(watcher)
 
+    async def _closed_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     async def _poll(self) -> None:
         """Read the change feed for what other processes wrote."""
         try:
             self._last = await to_thread.run_sync(self._newest)
         except TracerError:
             self._last = 0
-        while not self._closed.is_set():
-            await asyncio.sleep(POLL_S)
+        while not await self._closed_within(POLL_S):
             try:
                 rows = await to_thread.run_sync(self._since, self._last)
             except TracerError as problem:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gc
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -28,7 +32,13 @@ logger = logging.getLogger(__name__)
 STOP_WITHIN_S = 8
 """Requests that are under way at the end get so long; open pages' streams end at once."""
 
+GONE_WITHIN_S = 9.5
+"""Whatever hangs at the end (the database, a body that takes long to read), the process is gone by then."""
+
 BACKLOG = 2048
+
+COLLECT_AFTER = 50_000
+"""New objects that can be part of a circle; Python's own 700 are a hundredth of what one batch of spans makes."""
 
 OPEN_FILES = 65_536
 """As many files and connections as we ask the system for."""
@@ -40,10 +50,16 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
         super().__init__(config)
         self._hub = hub
+        self.last_resort: Callable[[], None] | None = None
+        """Called when the end takes too long; nothing that was acknowledged depends on an end in order."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order on the first signal, at once on a second Ctrl-C; the command then ends as if it were done."""
         self._hub.close()
+        if self.last_resort is not None and not self.should_exit:
+            timer = threading.Timer(GONE_WITHIN_S, self.last_resort)
+            timer.daemon = True
+            timer.start()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -80,6 +96,8 @@ def run_server(settings: Settings) -> None:
         done = migrate(url)
         if done.current and done.pending:
             logger.info("the schema went from %s to %s", done.current, done.head)
+            if done.backup is not None:
+                logger.info("a copy of the file as it was is %s", done.backup)
         store = Store(url, read_connections=settings.read_threads, durability=settings.durability)
         if settings.durability != "full":
             logger.warning("durability is %s: a power cut may lose acknowledged spans", settings.durability)
@@ -88,7 +106,10 @@ def run_server(settings: Settings) -> None:
         token = ensure_admin_token(store) if settings.beyond_loopback else None
         app = create_app(settings, store)
         _announce(settings, listening, store, token)
-        make_server(app, settings).run(sockets=[listening])
+        collect_seldom()
+        server = make_server(app, settings)
+        server.last_resort = lambda: os._exit(0)
+        server.run(sockets=[listening])
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -98,9 +119,13 @@ def _bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except UnicodeError:
         raise BadSetting(f"--host {host[:80]!r}: this is no host's name or address.", field="host") from None
     except OSError as problem:
@@ -127,6 +152,16 @@ def _allow_many_connections() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def collect_seldom() -> None:
+    """Let Python look for circles of objects less often: while batches are read it would find none, again and again.
+
+    What the modules made stays, so that no search goes through it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 def _announce(settings: Settings, listening: socket.socket, store: Store, token: str | None) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from tracer.errors import BadSetting
+from tracer.units import parse_bytes
 
 PREFIX = "STEPSCOPE_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -42,6 +43,11 @@ def _at_home(path: Path) -> Path:
 def _words(value: object) -> object:
     """Let a variable or a flag give a list as words with commas between them."""
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    """Let a size be given in words: 10GB."""
+    return parse_bytes(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -89,6 +95,18 @@ class Settings(BaseSettings):
     )
     abandoned_after: int = Field(
         10, ge=1, le=100_000, description="Minutes without news after which a running step is shown as abandoned."
+    )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days that a trace is kept, counted from its start; older spans are refused (default: for ever).",
+    )
+    max_size: Annotated[int | None, BeforeValidator(_size)] = Field(
+        None,
+        ge=10**6,
+        description="Bytes that the database may hold, such as 10GB; beyond that the oldest traces are deleted "
+        "(default: no limit).",
     )
     read_threads: int = Field(16, ge=2, le=128, description="Threads that answer pages and queries.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import NewType
 
@@ -83,6 +84,31 @@ def format_bytes(size: int) -> str:
         if value < 999.95:
             return f"{value:.1f} {unit}"
     return f"{value / 1_000:.1f} TB"
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size: `10GB`, `512 MiB`, `1.5 tb`, or bytes as a plain number. kB is 1,000 bytes, KiB 1,024.
+
+    Raises ValueError when the text is none.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])(i)?)?b?", text.strip().lower())
+    if found is None:
+        raise ValueError("must be a size such as 10GB or 512MiB")
+    number, prefix, binary = found.groups()
+    power = " kmgt".index(prefix) if prefix else 0
+    return int(float(number) * (1_024 if binary else 1_000) ** power)
+
+
+def parse_length(text: str) -> Nanos:
+    """Read a length of time in days, hours, minutes or seconds: `30d`, `12h`, `90 min`, `45s`.
+
+    Raises ValueError when the text is none.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(d|days?|h|hours?|m|min|minutes?|s|seconds?)", text.strip().lower())
+    if found is None:
+        raise ValueError("must be a length of time such as 30d or 12h")
+    number, unit = found.groups()
+    return Nanos(int(float(number) * {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND}[unit[0]]))
 
 
 def rfc3339(instant: UnixNanos | int) -> str:

@@ -129,7 +129,6 @@ def upgrade() -> None:
         sa.Column("trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("span_id", sa.LargeBinary(length=8), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["trace_pk"], ["trace.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("trace_pk", "span_id"),
         sqlite_with_rowid=False,
     )
@@ -175,7 +174,6 @@ def upgrade() -> None:
         sa.Column("pack", sa.Integer(), nullable=False),
         sa.Column("body_offset", sa.Integer(), nullable=False),
         sa.Column("body_length", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["trace_pk"], ["trace.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("trace_pk", "span_id"),
         sqlite_with_rowid=False,
     )
@@ -187,9 +185,69 @@ def upgrade() -> None:
         sqlite_where=sa.text("kind IN (3, 6)"),
         postgresql_where=sa.text("kind IN (3, 6)"),
     )
+    op.create_table(
+        "tombstone",
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("trace_id", "project_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("tombstone_deleted", "tombstone", ["deleted_at"], unique=False)
+    op.create_table(
+        "remains",
+        sa.Column(
+            "trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("deletion_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("trace_pk"),
+    )
+    op.create_table(
+        "deletion",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("max_size", sa.BigInteger(), nullable=True),
+        sa.Column("newest_pk", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("traces", sa.BigInteger(), nullable=False),
+        sa.Column("spans", sa.BigInteger(), nullable=False),
+        sa.Column("total_traces", sa.BigInteger(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("beat_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "metric_cell",
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("period", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("line", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("status", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("span_count", sa.BigInteger(), nullable=False),
+        sa.Column("sums", sa.LargeBinary(), nullable=False),
+        sa.Column("durations", sa.LargeBinary(), nullable=False),
+        sa.Column("first_tokens", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "period", "start", "line", "kind", "status", "shard"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("deletion")
+    op.drop_table("remains")
+    op.drop_index("tombstone_deleted", table_name="tombstone")
+    op.drop_table("tombstone")
+    op.drop_table("metric_cell")
     op.drop_index(
         "span_calls",
         table_name="span",

@@ -88,10 +88,12 @@ class Chain:
         question, failed, clock = words(160), chance.random() < 0.04, start
         spans: list[Span] = []
 
-        def step(parent: bytes, name: str, kind: str, millis: int, error: str = "", **attributes: object) -> None:
+        def step(
+            parent: bytes, name: str, kind: str, millis: int, attributes: dict[str, object], error: str = ""
+        ) -> None:
             nonlocal clock
             length = int(millis * chance.uniform(0.6, 1.4)) * MILLISECOND
-            spans.append(_span(chance, trace_id, parent, name, kind, clock, clock + length, attributes, error))
+            spans.append(make_span(chance, trace_id, parent, name, kind, clock, clock + length, attributes, error))
             clock += length + 20_000
 
         def call(name: str, millis: int) -> str:
@@ -99,7 +101,7 @@ class Chain:
             model, provider = chance.choice(MODELS)
             sent, received = chance.randint(450, 700), chance.randint(180, 320)
             messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-            step(root_id, name, "LLM", millis, **{
+            step(root_id, name, "LLM", millis, {
                 "input.value": json.dumps({"messages": messages}), "input.mime_type": "application/json",
                 "output.value": answer, "output.mime_type": "text/plain",
                 "llm.model_name": model, "llm.provider": provider,
@@ -117,13 +119,12 @@ class Chain:
 
         def tool(name: str, millis: int, size: int, error: str = "") -> None:
             arguments = json.dumps({"query": words(120)})
-            step(root_id, name, "TOOL", millis, error, **{
-                **_texts(arguments, words(size)), "tool.name": name, "gen_ai.tool.name": name,
-            })  # fmt: skip
+            named: dict[str, object] = {"tool.name": name, "gen_ai.tool.name": name}
+            step(root_id, name, "TOOL", millis, _texts(arguments, words(size)) | named, error)
 
-        step(root_id, "guard_input", "GUARDRAIL", 3, **_texts(question, "pass"))
+        step(root_id, "guard_input", "GUARDRAIL", 3, _texts(question, "pass"))
         retriever = chance.getrandbits(64).to_bytes(8)
-        step(retriever, "embed_query", "EMBEDDING", 30, **{
+        step(retriever, "embed_query", "EMBEDDING", 30, {
             "embedding.model_name": "text-embedding-3-small", "input.value": question, "llm.token_count.prompt": 40,
         })  # fmt: skip
         documents: dict[str, object] = {"input.value": question}
@@ -131,17 +132,17 @@ class Chain:
             key = f"retrieval.documents.{number}.document"
             documents |= {f"{key}.id": f"doc-{chance.randint(1, 5_000)}", f"{key}.content": words(400)}
             documents[f"{key}.score"] = round(chance.random(), 4)
-        step(root_id, "vector_search", "RETRIEVER", 25, **documents)
+        step(root_id, "vector_search", "RETRIEVER", 25, documents)
         spans[-1].span_id = retriever
         call("plan_llm", 700)
         tool("web_search", 120, 500)
         tool("calculator", 20, 60)
         call("draft_llm", 1_100)
         tool("sql_query", 80, 700, "query timed out after 30 s" if failed else "")
-        step(root_id, "rerank", "RERANKER", 60, **{"reranker.query": question, "reranker.model_name": "rerank-3"})
+        step(root_id, "rerank", "RERANKER", 60, {"reranker.query": question, "reranker.model_name": "rerank-3"})
         answer = call("answer_llm", 900)
-        step(root_id, "parse_output", "CHAIN", 1, **_texts(answer, answer[:800]))
-        root = _span(chance, trace_id, b"", "rag_agent", "CHAIN", start, clock, {
+        step(root_id, "parse_output", "CHAIN", 1, _texts(answer, answer[:800]))
+        root = make_span(chance, trace_id, b"", "rag_agent", "CHAIN", start, clock, {
             **_texts(question, answer), "session.id": f"session-{chance.randint(1, 2_000)}",
             "user.id": f"user-{chance.randint(1, 400)}", "tag.tags": ["prod", "rag"],
             "metadata": '{"release": "2026.10", "tier": "gold"}',
@@ -171,7 +172,7 @@ def _texts(given: str, made: str) -> dict[str, object]:
     }
 
 
-def _span(
+def make_span(
     chance: random.Random,
     trace_id: bytes,
     parent: bytes,
@@ -180,8 +181,9 @@ def _span(
     start: int,
     end: int,
     attributes: dict[str, object],
-    error: str,
+    error: str = "",
 ) -> Span:
+    """One span in OpenInference's convention; times in Unix nanoseconds, `error` empty for none."""
     span = Span(
         trace_id=trace_id,
         span_id=chance.getrandbits(64).to_bytes(8),

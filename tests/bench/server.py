@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psutil
@@ -19,6 +21,8 @@ from tests.bench.load import Body
 
 READY_WORDS = "Stepscope is at "
 MEBIBYTE = 1 << 20
+PATIENCE_S = 120.0
+"""So long a batch is sent again when the server hangs up instead of answering."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,44 @@ class Figures:
     idle_mib: float
 
 
-class Server:
+SLOWING = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH")
+"""Variables with which a Python runs slower, or other code, than a user's."""
+
+
+def plain_environment(**variables: str) -> dict[str, str]:
+    """This process's environment as a user would have it, and `variables`."""
+    return {key: value for key, value in os.environ.items() if key not in SLOWING} | variables
+
+
+class Measured(Protocol):
+    """A server that is sent spans and watched; `headers` are those that it asks for."""
+
+    url: str
+    headers: dict[str, str]
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far."""
+
+    @property
+    def memory_mib(self) -> float:
+        """Resident memory now."""
+
+
+class Server(Measured):
     """Our service in a process of its own."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", "tracer", "serve", "--port", "0", "--data", str(data), *arguments]
         started = time.perf_counter()
-        self.process = Popen(command, stdout=PIPE, text=True)
+        self.process = Popen(command, stdout=PIPE, text=True, env=plain_environment(**variables))
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith(READY_WORDS):
             raise RuntimeError(f"the server did not start: {line!r}")
         self.start_seconds = time.perf_counter() - started
         self.url = line.removeprefix(READY_WORDS).strip()
+        self.headers: dict[str, str] = {}
         self._watched = psutil.Process(self.process.pid)
 
     @property
@@ -66,16 +95,16 @@ class Server:
 
 
 @contextmanager
-def running(data: Path, *arguments: str) -> Iterator[Server]:
-    """A server for the time of a with statement."""
-    server = Server(data, *arguments)
+def running(data: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """A server for the time of a with statement; `variables` are added to its environment."""
+    server = Server(data, *arguments, **variables)
     try:
         yield server
     finally:
         server.stop()
 
 
-def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
+def send(server: Measured, streams: Sequence[Sequence[Body]]) -> Figures:
     """Send each stream from a connection of its own, all at once, waiting for each acknowledgement."""
     place = urlsplit(server.url)
     waits: list[float] = []
@@ -84,13 +113,22 @@ def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
 
     def sender(bodies: Sequence[Body]) -> None:
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
-        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **server.headers}
         for one in bodies:
+            give_up = time.perf_counter() + PATIENCE_S
             while True:
                 asked = time.perf_counter()
-                connection.request("POST", "/v1/traces", one.data, headers)
-                answer = connection.getresponse()
-                answer.read()
+                try:
+                    connection.request("POST", "/v1/traces", one.data, headers)
+                    answer = connection.getresponse()
+                    answer.read()
+                except (OSError, http.client.HTTPException) as problem:  # hung up on: what an exporter sends again
+                    connection.close()
+                    if time.perf_counter() > give_up:
+                        failures.append(repr(problem))
+                        return
+                    time.sleep(0.2)
+                    continue
                 if answer.status == 200:
                     waits.append(time.perf_counter() - asked)
                     break
@@ -109,7 +147,7 @@ def send(server: Server, streams: Sequence[Sequence[Body]]) -> Figures:
         time.sleep(0.05)
     elapsed = time.perf_counter() - start
     if failures:
-        raise RuntimeError(f"refused with {failures[0]}")
+        raise RuntimeError(f"not taken: {failures[0]}")
     spans = sum(one.spans for bodies in streams for one in bodies)
     ordered = sorted(waits)
     return Figures(

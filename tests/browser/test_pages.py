@@ -109,7 +109,7 @@ def test_the_page_finds_the_stream_again_after_the_server_was_away(
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
 
-def test_everything_works_below_a_base_path(page: Page, new_service: Callable[..., Service]) -> None:
+def test_s16_everything_works_below_a_base_path(page: Page, new_service: Callable[..., Service]) -> None:
     service = new_service("--base-path", "/tools/scope")
     assert service.url.endswith("/tools/scope")
     asked: list[str] = []

@@ -6,7 +6,7 @@ import json
 import re
 import time
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
@@ -50,7 +50,9 @@ def test_the_head_says_what_happened_before_any_number(page: Page, service: Serv
     assert page.locator(".facts dd:first-of-type").all_inner_texts()[:2] == ["1.00 s", "6"]
 
 
-def test_a_failed_trace_opens_at_its_cause_with_the_exception_first(page: Page, service: Service, project: str) -> None:
+def test_s11_a_failed_trace_opens_at_its_cause_with_the_exception_first(
+    page: Page, service: Service, project: str
+) -> None:
     trace, _ = shop(service, project)
     open_trace(page, service, project, trace)
     assert chosen(page) == "lookup"
@@ -60,7 +62,7 @@ def test_a_failed_trace_opens_at_its_cause_with_the_exception_first(page: Page, 
     assert page.locator(".row .below").count() == 2
 
 
-def test_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
+def test_s21_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
     page: Page, service: Service, project: str
 ) -> None:
     trace, root = Trace(), Sent("answer", took=None, attributes={"input.value": "Where is it?"})
@@ -83,7 +85,7 @@ def test_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
     assert page.evaluate("window.stillHere")
 
 
-def test_the_output_of_a_running_step_grows_in_its_pane(page: Page, service: Service, project: str) -> None:
+def test_s23_the_output_of_a_running_step_grows_in_its_pane(page: Page, service: Service, project: str) -> None:
     trace = Trace()
     root = Sent("draft", took=None, kind="llm", attributes={"stepscope.output.partial": "It left our"})
     service.send(trace, root, project=project)
@@ -96,7 +98,7 @@ def test_the_output_of_a_running_step_grows_in_its_pane(page: Page, service: Ser
     expect(page.locator("#step [data-part=output]")).to_contain_text("It left our workshop")
 
 
-def test_selection_folds_and_scroll_outlive_an_update(page: Page, service: Service, project: str) -> None:
+def test_s21_selection_folds_and_scroll_outlive_an_update(page: Page, service: Service, project: str) -> None:
     trace, root = Trace(start=time.time_ns() - 60 * SECOND), Sent("answer", took=None)
     branches = [Sent(f"branch {number}", root, at=number * 100, took=90) for number in range(40)]
     leaves = [Sent(f"leaf {number}", branches[number], at=number * 100, took=80) for number in range(40)]
@@ -121,7 +123,7 @@ def test_selection_folds_and_scroll_outlive_an_update(page: Page, service: Servi
     assert "leaf 2" not in names(page)
 
 
-def test_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, project: str) -> None:
+def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, project: str) -> None:
     trace, spans = shop(service, project)
     page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={spans[0].id}")
     expect(page.locator("#step h2")).to_contain_text("answer")
@@ -152,7 +154,7 @@ def test_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, proj
     expect(tree).to_have_attribute("aria-activedescendant", f"s-{spans[0].id}")
 
 
-def test_the_address_of_a_step_opens_that_step(page: Page, service: Service, project: str) -> None:
+def test_s15_the_address_of_a_step_opens_that_step(page: Page, service: Service, project: str) -> None:
     trace, spans = shop(service, project)
     page.goto(f"{service.url}/traces/{trace.id}?span={spans[2].id}")
     expect(page.locator("#step h2")).to_contain_text("embed")
@@ -178,7 +180,11 @@ def test_server_and_script_draw_the_same_rows(page: Page, service: Service, proj
         Sent("", root, at=3_100, took=0.7, kind="retriever"),
         Sent("x" * 500, root, at=9_000, took=100, kind="embedding", attributes=tokens),
         Sent("lost", Sent("never sent"), at=50, took=10, kind="reranker"),
+        late := Sent("left early", root, at=8_000, took=100),
+        Sent("stayed", late, at=8_010, took=500, kind="llm", attributes=tokens),
+        *(Sent("fetch", root, at=8_600 + number * 7, took=3 + number * 1.5, kind="tool") for number in range(9)),
     ]
+    spans[-2].failed = "lost"
     at = spans[2]
     for level in range(16):
         at = Sent(f"level {level}", at, at=3_000, took=200 - level, kind="evaluator")
@@ -197,11 +203,11 @@ def test_server_and_script_draw_the_same_rows(page: Page, service: Service, proj
       return at < 0 ? "" : `${sent[at].outerHTML}\\n${drawn[at].outerHTML}`;
     }""")
 
-    assert page.locator("#tree .row").count() == len(spans)
+    assert page.locator("#tree .row").count() == len(spans) - 8
     assert difference == ""
 
 
-def test_a_huge_trace_keeps_few_rows_in_the_page_and_all_within_reach(
+def test_s2_s3_a_huge_trace_keeps_few_rows_in_the_page_and_all_within_reach(
     page: Page, service: Service, project: str
 ) -> None:
     size = counted(5_000, 20_000)
@@ -223,7 +229,7 @@ def test_a_huge_trace_keeps_few_rows_in_the_page_and_all_within_reach(
     assert page.locator(".row").count() < 300
 
 
-def test_a_huge_output_shows_its_head_and_size_and_can_be_fetched_whole(
+def test_s4_a_huge_output_shows_its_head_and_size_and_can_be_fetched_whole(
     page: Page, service: Service, project: str
 ) -> None:
     text = "All work and no play. " * 250_000
@@ -242,7 +248,9 @@ def test_a_huge_output_shows_its_head_and_size_and_can_be_fetched_whole(
     assert download.value.suggested_filename == f"{root.id}-output.txt"
 
 
-def test_a_conversation_reads_as_chat_with_each_result_in_its_call(page: Page, service: Service, project: str) -> None:
+def test_s17_a_conversation_reads_as_chat_with_each_result_in_its_call(
+    page: Page, service: Service, project: str
+) -> None:
     call = {"type": "tool_call", "id": "c1", "name": "lookup", "arguments": {"order": "A-2291"}}
     result = {"type": "tool_call_response", "id": "c1", "response": "no such order"}
     said = [
@@ -356,3 +364,50 @@ def test_figures_read_the_same_from_server_and_script(page: Page, service: Servi
         assert count == format_count(number)
         if number < 10**12:
             assert age == ago(now - number * 10**6, now)
+
+
+def test_s20_a_step_without_its_parent_stands_at_the_top_until_that_arrives(
+    page: Page, service: Service, project: str
+) -> None:
+    trace, root = Trace(start=time.time_ns() - 5 * SECOND), Sent("answer", took=100)
+    late = Sent("late", root, at=1, took=50)
+    service.send(trace, root, Sent("found", late, at=2, took=10), project=project)
+    open_trace(page, service, project, trace)
+    found = page.get_by_role("treeitem", name="found")
+    expect(found).to_have_attribute("aria-level", "1")
+    expect(found.locator(".lost")).to_have_attribute("title", "its parent has not arrived")
+    service.send(trace, late, project=project)
+    expect(found).to_have_attribute("aria-level", "3")
+    expect(found.locator(".lost")).to_have_count(0)
+
+
+def test_s5_a_step_is_outlined_at_once_however_long_its_text_takes(page: Page, service: Service, project: str) -> None:
+    trace, spans = shop(service, project)
+    open_trace(page, service, project, trace)
+    held: list[Route] = []
+    page.route(f"**/steps/{spans[5].id}", lambda route: held.append(route))
+    page.get_by_role("treeitem", name="draft").click()
+    assert chosen(page) == "draft"
+    expect(page.locator("#step .outline")).to_contain_text("draft")
+    held[0].continue_()
+    expect(page.locator("#step .outline")).to_have_count(0)
+    expect(page.locator("#step h2")).to_contain_text("draft")
+
+
+def test_s6_a_row_says_kind_name_model_duration_tokens_cost_and_state(
+    page: Page, service: Service, project: str
+) -> None:
+    attributes: dict[str, str | int | float | bool] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 1_000_000,
+        "gen_ai.usage.output_tokens": 0,
+    }
+    root = Sent("draft", took=1_500, kind="llm", failed="cut off", attributes=attributes)
+    trace = service.send(Trace(start=time.time_ns() - 5 * SECOND), root, project=project)
+    open_trace(page, service, project, trace)
+    row = page.locator("#tree .row")
+    assert row.locator(".k").get_attribute("title") == "model call"
+    assert row.locator(".model").inner_text() == "gpt-4o-mini"
+    assert row.locator(".r").all_inner_texts() == ["1.50 s", "1,000,000", "$0.1500"]
+    assert row.locator(".own").get_attribute("title") == "this step failed"

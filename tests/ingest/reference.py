@@ -67,6 +67,24 @@ def stored(facts: Iterable[Sent]) -> dict[tuple[int, int], Sent]:
     return kept
 
 
+def surviving(events: Iterable[Sent | int]) -> list[Sent]:
+    """The facts that count after deliveries (facts) and deletions (numbers of traces), in the order they happened.
+
+    Deleting takes everything of a trace that is there, and refuses what comes for it afterwards; where nothing is
+    there, it does nothing.
+    """
+    kept: list[Sent] = []
+    deleted: set[int] = set()
+    for event in events:
+        if isinstance(event, Sent):
+            if event.trace not in deleted:
+                kept.append(event)
+        elif any(fact.trace == event for fact in kept):
+            deleted.add(event)
+            kept = [fact for fact in kept if fact.trace != event]
+    return kept
+
+
 def expected(facts: Iterable[Sent]) -> dict[int, Expected]:
     """Every trace's roll-up, from nothing but the set of facts."""
     traces: dict[int, dict[int, Sent]] = {}

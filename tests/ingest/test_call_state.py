@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +11,7 @@ from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.calls import Call, count_calls
 from tracer.otlp.dialects.reading import CALL_KINDS, Kind, Usage
 
+Arrival: TypeAlias = tuple[int, int | None, Kind, bool, Call | None]
 KINDS = (Kind.chain, Kind.llm, Kind.llm, Kind.embedding, Kind.tool, Kind.agent)
 
 
@@ -17,9 +20,9 @@ def span_id(number: int) -> bytes:
 
 
 @st.composite
-def arrivals(draw: st.DrawFn) -> list[list[tuple[int, int | None, Kind, bool, Call | None]]]:
+def arrivals(draw: st.DrawFn) -> list[list[Arrival]]:
     """Batches of (span, parent, kind, running, call): each span perhaps first as a running one."""
-    events = []
+    events: list[Arrival] = []
     for number in range(1, draw(st.integers(1, 9)) + 1):
         parent = draw(st.one_of(st.none(), st.integers(1, 10)))
         kind = draw(st.sampled_from(KINDS))
@@ -50,7 +53,8 @@ def arrivals(draw: st.DrawFn) -> list[list[tuple[int, int | None, Kind, bool, Ca
         if not event[3]:
             seen.add(event[0])
         kept.append(event)
-    batches, start = [], 0
+    batches: list[list[Arrival]] = []
+    start = 0
     for cut in sorted(draw(st.lists(st.integers(0, len(kept)), max_size=4))):
         batches.append(kept[start:cut])
         start = cut
@@ -59,7 +63,7 @@ def arrivals(draw: st.DrawFn) -> list[list[tuple[int, int | None, Kind, bool, Ca
 
 @given(arrivals())
 def test_counting_as_calls_arrive_gives_what_counting_all_at_once_gives(
-    batches: list[list[tuple[int, int | None, Kind, bool, Call | None]]],
+    batches: list[list[Arrival]],
 ) -> None:
     state = CallState()
     edges: dict[bytes, tuple[bytes | None, int]] = {}

@@ -22,9 +22,9 @@ from tracer.queries.traces import trace_by_id
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate
+from tracer.store.models import metadata
 
 SECOND = 10**9
-TABLES = ("partial_output", "span", "pack", "change", "log_record", "project_counter", "trace", "project")
 PRICES = PriceBook()
 KINDS = ("chain", "llm", "embedding", "tool", "agent")
 
@@ -127,17 +127,8 @@ class Databases:
     @contextmanager
     def empty(self) -> Iterator[Store]:
         with self.store.writing() as connection:
-            for table in (
-                "partial_output",
-                "span",
-                "pack",
-                "change",
-                "log_record",
-                "project_counter",
-                "trace",
-                "project",
-            ):
-                connection.exec_driver_sql(f"DELETE FROM {table}")
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
         yield self.store
 
 

@@ -218,8 +218,8 @@ def nested_bytes(depth: int, *, maps: bool) -> bytes:
 def depth_of(value: AnyValue) -> int:
     depth = 0
     while not isinstance(value, str):
-        assert isinstance(value, list | dict)
-        value = value[0] if isinstance(value, list) else value["k"]
+        assert value
+        value = value["k"] if isinstance(value, dict) else value[0] if isinstance(value, list) else None
         depth += 1
     assert value == "bottom"
     return depth

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tracer.errors import TracerError
+from tracer.otlp.addresses import is_otlp
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -41,7 +42,7 @@ def refusal(request: Request, problem: TracerError) -> Response:
         headers["connection"] = "close"  # the rest of the body is not waited for
     if problem.status == 401:
         headers["www-authenticate"] = 'Bearer realm="Stepscope"'
-    if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith("/v1/"):
+    if is_otlp(request.scope["path"].removeprefix(request.scope.get("root_path", ""))):
         code = RPC_CODES.get(problem.status, 2)
         if media_type(request) == PROTOBUF:
             return Response(rpc_status(code, problem.message), problem.status, headers=headers, media_type=PROTOBUF)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from tracer import __version__
 from tracer.api.answers import JsonAnswer
 from tracer.errors import TracerError
+from tracer.ingest.writer import Writer
 from tracer.store.engine import Store
 from tracer.store.migrate import revisions
 
@@ -21,8 +22,8 @@ REMEMBER_S = 1.0
 class Readiness:
     """Asks the database at most once a second, however many ask us."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, writer: Writer | None = None) -> None:
+        self._store, self._writer = store, writer
         self._lock = threading.Lock()
         self._checked = float("-inf")
         self._problem: str | None = None
@@ -43,7 +44,9 @@ class Readiness:
             return problem.message
         if self._store.read_only:
             return "The database cannot be written: traces can be read, new spans are refused."
-        return f"The database lacks the migrations {', '.join(pending)}." if pending else None
+        if pending:
+            return f"The database lacks the migrations {', '.join(pending)}."
+        return self._writer.problem if self._writer is not None else None
 
 
 @router.get("/healthz")
@@ -54,7 +57,7 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 def readyz(request: Request) -> Response:
-    """The database is reachable and has this version's schema; 503 with the reason otherwise."""
+    """The database can be reached, has this version's schema and takes spans; 503 with the reason otherwise."""
     problem = request.app.state.readiness.problem()
     if problem is None:
         return JsonAnswer({"status": "ok"})

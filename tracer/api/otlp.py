@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -17,12 +18,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.requests import ClientDisconnect
 
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
-from tracer.errors import BadPayload, Overloaded, TooSlow, UnsupportedMedia
+from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable, UnsupportedMedia
 from tracer.ingest.prepare import prepare, project_of
+from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
+from tracer.otlp.addresses import LOGS, METRICS, TRACES, asked_project
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
-from tracer.otlp.text import clean
+from tracer.otlp.parts import count_parts
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 
@@ -33,6 +36,25 @@ BODY_TIME_S = 40.0
 
 WEIGHT = 4
 """Bytes of memory that a byte of an inflated body takes while it is decoded and waits for its commit."""
+
+PART_WEIGHT = 100
+"""Bytes of memory that each message in a body takes beside that: empty ones weigh more than their bytes."""
+
+BYTES_PER_PART = 32
+"""A body as large as the limit may have one message for so many bytes: a request of nothing but empty messages would
+take a hundred times its size."""
+
+
+COMMIT_WITHIN_S = 4.0
+"""A sender is asked to come again when its batch is not committed by then, because the database hangs. OpenTelemetry's
+exporters wait 10 s and then drop the batch; 503 makes them keep it."""
+
+SLOWEST_RATE = 500
+"""Spans a second that a slow machine commits: a long queue in front of a batch gives it more time."""
+
+
+LARGE = 8 * 2**20
+"""Bytes, inflated, over which a body is rare."""
 
 
 class Budget:
@@ -59,29 +81,32 @@ class Budget:
 
 @dataclass(slots=True)
 class Ingest:
-    """What the OTLP routes share: settings, the writer, threads to decode on, the budget."""
+    """What the OTLP routes share: settings, the writer, threads to decode on, what is too old, the budget."""
 
     settings: Settings
     prices: PriceBook
     writer: Writer
     threads: ThreadPoolExecutor
+    retention: Retention
     budget: Budget
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a body over LARGE is inflated: what it takes is known only then."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    committed: Future[None] | None
+    committed: Future[Rejections] | None
     rejected: Rejections
 
 
-@router.post("/v1/traces", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_traces(request: Request) -> Response:
     """Take an ExportTraceServiceRequest; 200 once every span in it, but those counted as rejected, is on disk."""
     ingest: Ingest = request.app.state.ingest
 
     def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
         decoded = decode_traces(body, json=json)
-        spans = prepare(decoded.spans, asked_project=project, prices=ingest.prices)
+        young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
+        spans = prepare(young, asked_project=project, prices=ingest.prices)
         return _Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
     rejected = await _receive(request, ingest, accept)
@@ -92,14 +117,15 @@ async def receive_traces(request: Request) -> Response:
     return _answer(request, answer, {"rejectedSpans": rejected.count, "errorMessage": rejected.message})
 
 
-@router.post("/v1/logs", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_logs(request: Request) -> Response:
     """Take an ExportLogsServiceRequest; the records are joined to their spans, whichever comes first."""
     ingest: Ingest = request.app.state.ingest
 
     def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
         decoded = decode_logs(body, json=json)
-        logs = [(project_of(log, project), log) for log in decoded.logs]
+        # A record without a time is as young as its arrival.
+        young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
+        logs = [(project_of(log, project), log) for log in young]
         return _Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
 
     rejected = await _receive(request, ingest, accept)
@@ -110,7 +136,6 @@ async def receive_logs(request: Request) -> Response:
     return _answer(request, answer, {"rejectedLogRecords": rejected.count, "errorMessage": rejected.message})
 
 
-@router.post("/v1/metrics", openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}})
 async def receive_metrics(request: Request) -> Response:
     """Answer 200 with a partial success that says that metrics are not stored, so that exporters log no errors."""
     _form(request)
@@ -121,28 +146,80 @@ async def receive_metrics(request: Request) -> Response:
     return _answer(request, answer, {"errorMessage": message})
 
 
+for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRICS, receive_metrics)):
+    for _path in _paths:
+        router.add_api_route(
+            _path,
+            _receiver,
+            methods=["POST"],
+            include_in_schema=_path.startswith("/v1/"),
+            openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}},
+        )
+
+
 async def _receive(
     request: Request, ingest: Ingest, accept: Callable[[bytes, bool, str | None], _Accepted]
 ) -> Rejections:
     json = _form(request)
     encoding = request.headers.get("content-encoding", "")
-    header = request.headers.get("x-stepscope-project")
-    project = clean(unquote(header)) if header else None
+    project = asked_project(request.headers)
     limit = ingest.settings.max_body
     held = 0
+    committed: Future[Rejections] | None = None
     try:
         body = await _read(request, limit, ingest.budget)
         held = len(body)
         loop = asyncio.get_running_loop()
-        inflated = await loop.run_in_executor(ingest.threads, partial(inflate, body, encoding=encoding, limit=limit))
-        held += ingest.budget.take(WEIGHT * len(inflated), mine=held)
+        inflated, parts = await _open(ingest, body, encoding, json=json)
+        held += ingest.budget.take(WEIGHT * len(inflated) + PART_WEIGHT * parts, mine=held)
         accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
         del body, inflated
-        if accepted.committed is not None:
-            await asyncio.wrap_future(accepted.committed)
+        committed = accepted.committed
+        if committed is not None:
+            refused = await _commit(committed, within=COMMIT_WITHIN_S + ingest.writer.backlog / SLOWEST_RATE)
+            accepted.rejected.reasons.update(refused.reasons)
         return accepted.rejected
     finally:
-        ingest.budget.give_back(held)
+        if committed is None or committed.done():
+            ingest.budget.give_back(held)
+        else:
+            committed.add_done_callback(partial(_give_back_later, asyncio.get_running_loop(), ingest.budget, held))
+
+
+async def _open(ingest: Ingest, body: bytes, encoding: str, *, json: bool) -> tuple[bytes, int]:
+    """Inflate a body and count its messages, as far as it may be read at all; large ones one at a time."""
+    limit = ingest.settings.max_body
+    run = asyncio.get_running_loop().run_in_executor
+
+    def work(largest: int) -> tuple[bytes, int]:
+        inflated = inflate(body, encoding=encoding, limit=largest)
+        return inflated, count_parts(inflated, json=json)
+
+    try:
+        inflated, parts = await run(ingest.threads, work, min(limit, LARGE))
+    except TooLarge:
+        if limit <= LARGE:
+            raise
+        async with ingest.large:
+            inflated, parts = await run(ingest.threads, work, limit)
+    if parts > limit // BYTES_PER_PART:
+        raise TooLarge("The body has too many messages, most of them empty: send smaller batches.")
+    return inflated, parts
+
+
+async def _commit(committed: Future[Rejections], *, within: float) -> Rejections:
+    """Wait for a batch's commit, and take the batch back when it has not begun within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await asyncio.wrap_future(committed)
+    except TimeoutError:
+        raise Unavailable("The database does not answer; send this again in a moment.") from None
+
+
+def _give_back_later(loop: asyncio.AbstractEventLoop, budget: Budget, size: int, _: Future[Rejections]) -> None:
+    """The commit of a request that was given up has ended, on the writer's thread."""
+    with suppress(RuntimeError):  # the loop is closed: the server has ended
+        loop.call_soon_threadsafe(budget.give_back, size)
 
 
 def _form(request: Request) -> bool:

@@ -87,7 +87,7 @@ class TraceSummary(Answer):
     llm_call_count: int
     tokens: Tokens | None
     cost_usd: float | None
-    cost_source: Literal["computed", "sent", "mixed"] | None
+    cost_source: Literal["computed", "sent", "cache", "mixed"] | None
     models: list[str]
     session_id: str | None
     user_id: str | None
@@ -107,6 +107,9 @@ class Value(Answer):
 
     mime: str
     value: Any
+    full_length: int | None = Field(
+        default=None, description="Characters that the text had before its client cut it; left out when it did not."
+    )
 
 
 class Cost(Answer):
@@ -157,7 +160,8 @@ class Span(Answer):
     tokens: Tokens | None
     cost_usd: float | None
     cost: Cost | None
-    cost_source: Literal["computed", "sent"] | None
+    cost_source: Literal["computed", "sent", "cache"] | None
+    saved_usd: float | None = Field(description="What a call that the app's own cache answered would have cost.")
     time_to_first_token_ms: float | None
     service: str | None
     dialect: str
@@ -192,6 +196,19 @@ class Trace(TraceSummary):
     spans: list[Span]
 
 
+class Deletion(Answer):
+    """The receipt of a deletion: `done` once rows, bodies and free space are dealt with."""
+
+    id: int
+    project: str | None = Field(description="The project's name; null when it goes through all of them.")
+    state: Literal["waiting", "running", "done", "failed"]
+    traces: int = Field(description="Traces deleted so far.")
+    spans: int = Field(description="Spans deleted so far.")
+    total_traces: int | None = Field(description="Traces that it is about; null until that is known.")
+    started_at: str
+    finished_at: str | None
+
+
 class Projects(Answer):
     """A list of projects."""
 
@@ -211,3 +228,52 @@ class Spans(Answer):
 
     items: list[Span]
     next_cursor: str | None
+
+
+class Percentiles(Answer):
+    """Milliseconds: the mean is exact, percentiles are within 3 %."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
+class Figures(Answer):
+    """What a number of finished steps comes to; null where no step told of it."""
+
+    count: int
+    errors: int
+    duration_ms: Percentiles | None
+    time_to_first_token_ms: Percentiles | None
+    tokens: Tokens | None
+    cost_usd: float | None
+
+
+class MetricPoint(Figures):
+    """The steps that began in one interval; `time` is its beginning."""
+
+    time: str
+
+
+class MetricSeries(Answer):
+    """The steps that share a value: null for those that have none, and for all together."""
+
+    value: str | None
+    other: bool = Field(description="True for the steps that have no series of their own.")
+    totals: Figures
+    points: list[MetricPoint] = Field(description="Oldest first; intervals without steps are left out.")
+
+
+class Metrics(Answer):
+    """Series and totals of the finished steps that began in a time, in whole hours (UTC)."""
+
+    project: str
+    of: Literal["steps"]
+    by: Literal["name", "kind", "model", "status"] | None
+    interval: str = Field(examples=["1h", "1d"])
+    from_: str = Field(alias="from")
+    to: str
+    searched_to: str | None = Field(description="Set where the work limit was reached: steps before it are left out.")
+    totals: Figures
+    series: list[MetricSeries]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
-from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
-from tracer.units import millis, rfc3339, usd
+from tracer.prices import PriceBook
+from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, SpanRow, Step, TraceRow
+from tracer.units import DAY, HOUR, millis, rfc3339, usd
 
 
 def _time(instant: int | None) -> str | None:
@@ -88,7 +89,15 @@ def trace(row: TraceRow) -> dict[str, Any]:
     }
 
 
-def span(row: SpanRow) -> dict[str, Any]:
+def _saved(row: SpanRow, prices: PriceBook) -> float | None:
+    """What a call would have cost that the app's own cache answered; None for any other, and without a price."""
+    if row.cost_source != "cache":
+        return None
+    cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
+    return None if cost is None else usd(cost.total)
+
+
+def span(row: SpanRow, prices: PriceBook) -> dict[str, Any]:
     """A span's columns, without bodies."""
     return {
         "trace_id": row.trace_id,
@@ -107,6 +116,7 @@ def span(row: SpanRow) -> dict[str, Any]:
         "cost_usd": _money(row.cost),
         "cost": _parts(row),
         "cost_source": row.cost_source,
+        "saved_usd": _saved(row, prices),
         "time_to_first_token_ms": _length(row.time_to_first_token),
         "service": row.service,
         "dialect": row.dialect,
@@ -114,13 +124,16 @@ def span(row: SpanRow) -> dict[str, Any]:
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:
-    return None if value is None else {"mime": value.mime, "value": value.value}
+    if value is None:
+        return None
+    length = {} if value.full_length is None else {"full_length": value.full_length}
+    return {"mime": value.mime, "value": value.value, **length}
 
 
-def step(found: Step) -> dict[str, Any]:
+def step(found: Step, prices: PriceBook) -> dict[str, Any]:
     """A span, whole."""
     content = found.content
-    return span(found.row) | {
+    return span(found.row, prices) | {
         "parameters": content.parameters,
         "input": _value(content.input),
         "output": _value(content.output),
@@ -147,3 +160,41 @@ def step(found: Step) -> dict[str, Any]:
         "partial_output": found.partial_output,
         "flags": list(found.flags),
     }
+
+
+def metrics(found: Metrics) -> dict[str, Any]:
+    """Series and totals of steps."""
+    days, rest = divmod(found.interval, DAY)
+    return {
+        "interval": f"{found.interval // HOUR}h" if rest else f"{days}d",
+        "from": rfc3339(found.since),
+        "to": rfc3339(found.until),
+        "searched_to": _time(found.searched_to),
+        "totals": _figures(found.totals),
+        "series": [
+            {
+                "value": one.value,
+                "other": one.other,
+                "totals": _figures(one.totals),
+                "points": [{"time": rfc3339(point.time), **_figures(point.figures)} for point in one.points],
+            }
+            for one in found.series
+        ],
+    }
+
+
+def _figures(found: Figures) -> dict[str, Any]:
+    return {
+        "count": found.span_count,
+        "errors": found.error_count,
+        "duration_ms": _percentiles(found.duration),
+        "time_to_first_token_ms": _percentiles(found.time_to_first_token),
+        "tokens": tokens(found.usage),
+        "cost_usd": _money(found.cost),
+    }
+
+
+def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
+    if found is None:
+        return None
+    return {name: millis(getattr(found, name)) for name in ("mean", "p50", "p95", "p99")}

@@ -10,6 +10,7 @@ from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.auth import Caller
 from tracer.errors import BadRequest
+from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
@@ -40,12 +41,13 @@ Moment = Annotated[str | None, Query(max_length=60, examples=["2026-11-22T14:00:
 Bodies = Annotated[bool, Query(description="false leaves input, output, attributes and events out.")]
 
 
-class _Reader:
+class Reader:
     """What a route needs to answer: the store, the caller's scope, settings."""
 
     def __init__(self, request: Request) -> None:
         self.store: Store = request.app.state.store
         self.settings: Settings = request.app.state.settings
+        self.prices: PriceBook = request.app.state.prices
         caller: Caller = request.state.caller
         self.scope = caller.scope
         self.abandoned_after = self.settings.abandoned_after
@@ -54,7 +56,7 @@ class _Reader:
 @router.get("/projects", response_model=schemas.Projects)
 def list_projects(request: Request) -> Response:
     """Every project in sight, the one with the newest data first."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         found = projects(conn, scope=reader.scope)
     return JsonAnswer({"items": [shape.project(row) for row in found], "next_cursor": None})
@@ -74,7 +76,7 @@ def list_traces(
     """Trace summaries, newest first."""
     if q.strip():
         raise BadRequest("Searching by q is not served by this version yet.", field="q")
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
         page = newest_traces(
@@ -84,8 +86,8 @@ def list_traces(
             after=cursor,
             limit=limit,
             order=order,
-            since=_moment(since, "from"),
-            until=_moment(until, "to"),
+            since=read_moment(since, "from"),
+            until=read_moment(until, "to"),
             abandoned_after=reader.abandoned_after,
         )
     return JsonAnswer({"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor})
@@ -94,13 +96,13 @@ def list_traces(
 @router.get("/traces/{trace_id}", response_model=schemas.Trace)
 def get_trace(request: Request, trace_id: TraceId, project: ProjectName = None, bodies: Bodies = True) -> Response:
     """One trace with every span of it, in tree order."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         spans = (
-            [shape.step(found) for found in steps(conn, trace=row)]
+            [shape.step(found, reader.prices) for found in steps(conn, trace=row)]
             if bodies
-            else [shape.span(found) for found in tree(conn, trace=row)]
+            else [shape.span(found, reader.prices) for found in tree(conn, trace=row)]
         )
     return JsonAnswer(shape.trace(row) | {"spans": spans})
 
@@ -115,13 +117,18 @@ def list_spans(
     bodies: Bodies = True,
 ) -> Response:
     """A trace's spans in tree order, page by page."""
-    reader = _Reader(request)
+    reader = Reader(request)
     start = read_cursor(cursor, order="tree").value if cursor else 0
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         found = tree(conn, trace=row)
         part = found[max(0, start) : max(0, start) + limit]
-        items = [shape.step(step(conn, trace=row, span_id=one.span_id)) if bodies else shape.span(one) for one in part]
+        items = [
+            shape.step(step(conn, trace=row, span_id=one.span_id), reader.prices)
+            if bodies
+            else shape.span(one, reader.prices)
+            for one in part
+        ]
     end = max(0, start) + limit
     after = write_cursor(Cursor("tree", end, row.received)) if end < len(found) else None
     return JsonAnswer({"items": items, "next_cursor": after})
@@ -130,13 +137,13 @@ def list_spans(
 @router.get("/traces/{trace_id}/spans/{span_id}", response_model=schemas.Span)
 def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: ProjectName = None) -> Response:
     """One span, whole."""
-    reader = _Reader(request)
+    reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
-        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower())))
+        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower()), reader.prices))
 
 
-def _trace(conn: Any, reader: _Reader, trace_id: str, project: str | None) -> Any:
+def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:
     project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
     return trace_by_id(
         conn,
@@ -147,7 +154,8 @@ def _trace(conn: Any, reader: _Reader, trace_id: str, project: str | None) -> An
     )
 
 
-def _moment(text: str | None, field: str) -> UnixNanos | None:
+def read_moment(text: str | None, field: str) -> UnixNanos | None:
+    """Read a time in a parameter; raises BadRequest for anything else."""
     if text is None:
         return None
     try:

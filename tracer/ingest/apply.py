@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
-from tracer.ingest import relate
+from tracer.ingest import cube, relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
-from tracer.ingest.logs import attach, logs_of_traces, reread, write_logs
+from tracer.ingest.fold import Folding
+from tracer.ingest.locks import lock_traces
+from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
+from tracer.ingest.tombstones import Key, deleted_among
 from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
@@ -29,17 +31,17 @@ from tracer.store.sql import Sql
 KNOWN_PIECES_KEPT = 50_000
 """Places of pieces remembered between commits, over all traces (about 10 MB)."""
 
-LOCK_CLASS = 4748
-Key = tuple[int, bytes]
-"""(project id, trace id)."""
-
 
 @dataclass(slots=True)
 class Changes:
-    """What a commit changed: by project, the traces; `at` marks its lines in the change feed."""
+    """What a commit changed: by project, the traces; `at` marks its lines in the change feed.
+
+    `refused` has the traces, by the project's name and their id, of which nothing was written: they were deleted.
+    """
 
     at: int = 0
     traces: dict[int, set[bytes]] = field(default_factory=dict)
+    refused: set[tuple[str, bytes]] = field(default_factory=set)
 
     def add(self, key: Key) -> None:
         """Note a trace."""
@@ -77,7 +79,8 @@ class Applier:
     def __init__(self, *, shard: int, prices: PriceBook) -> None:
         self._prices = prices
         self.projects = ProjectIds()
-        self._shard = shard
+        self.folding = Folding()
+        self.shard = shard
         self._known: OrderedDict[int, tuple[int, dict[bytes, Place]]] = OrderedDict()
         self._known_count = 0
         self._calls = CallStates()
@@ -110,16 +113,20 @@ class Applier:
         records = [(ids[project], record) for project, record in logs]
         log_keys = {(project, record.trace_id) for project, record in records if record.trace_id}
 
-        touched = self._touch(sql, incoming, log_keys)
+        touched, deleted = self._touch(sql, incoming, log_keys)
+        if deleted:
+            records = [(project, record) for project, record in records if (project, record.trace_id) not in deleted]
+            changes.refused = {(name, trace_id) for name in names for at, trace_id in deleted if ids[name] == at}
         self._sort_out(sql, touched)
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
         self._write_new_traces(sql, touched, now)
-        self._write_spans(sql, touched, now)
+        counted, replaced = self._write_spans(sql, touched, now)
         for trace in touched:
             if trace.changed:
                 self._roll_up(sql, trace)
         self._write_rollups(sql, touched, now)
         self._count(sql, touched, now)
+        self.folding.watch(cube.add(sql, counted, instead_of=replaced))
         for trace in touched:
             if trace.changed:
                 changes.add(trace.key)
@@ -130,18 +137,20 @@ class Applier:
         )
         return changes
 
-    def _touch(self, sql: Sql, incoming: dict[Key, dict[bytes, PreparedSpan]], log_keys: set[Key]) -> list[_Touched]:
+    def _touch(
+        self, sql: Sql, incoming: dict[Key, dict[bytes, PreparedSpan]], log_keys: set[Key]
+    ) -> tuple[list[_Touched], set[Key]]:
+        """The traces that spans or log records came for, locked; and those among them that were deleted."""
         keys = sorted({*incoming, *log_keys})
-        if not sql.sqlite and keys:
-            # One process at a time for a trace: locks in order, so that no two wait for each other.
-            buckets = sorted({int.from_bytes(trace_id[:4], signed=True) for _, trace_id in keys})
-            sql.run("SELECT pg_advisory_xact_lock(?, b) FROM unnest(?::int[]) b", [LOCK_CLASS, buckets])
+        lock_traces(sql, [trace_id for _, trace_id in keys])
         rows = {
             (row.project_id, row.trace_id): row
             for row in sql.rows_in(
                 "SELECT * FROM trace WHERE trace_id IN ({keys})", sorted({trace_id for _, trace_id in keys})
             )
         }
+        deleted = deleted_among(sql, (key for key in keys if key not in rows))
+        keys = [key for key in keys if key not in deleted]
         new = [key for key in keys if key not in rows and key in incoming]
         pks = iter(self._new_pks(sql, len(new)))
         touched = []
@@ -154,7 +163,7 @@ class Applier:
             trace = _Touched(key, pk, row is None, row, rollup, incoming.get(key, {}))
             trace.pack_count = row.pack_count if row is not None else 0
             touched.append(trace)
-        return touched
+        return touched, deleted
 
     def _new_pks(self, sql: Sql, count: int) -> list[int]:
         if not count:
@@ -202,7 +211,7 @@ class Applier:
             ]
             for row in relate.span_rows(sql, late):
                 found = logs[(*trace.key, row.span_id)]
-                trace.reread.append((reread(trace.key[1], trace.pk, row, found, _loader(sql), self._prices), row))
+                trace.reread.append((relate.stored_span(sql, trace.key[1], row, found, self._prices), row))
                 trace.rebuild = True
 
     def _write_new_traces(self, sql: Sql, touched: list[_Touched], now: int) -> None:
@@ -217,28 +226,40 @@ class Applier:
             ],
         )
 
-    def _write_spans(self, sql: Sql, touched: list[_Touched], now: int) -> None:
+    def _write_spans(
+        self, sql: Sql, touched: list[_Touched], now: int
+    ) -> tuple[list[cube.CountedSpan], list[cube.CountedSpan]]:
+        """Write spans and bodies; returns what the metrics cube counts, and the rows that it counts no longer."""
         inserts: list[tuple[Any, ...]] = []
         updates: list[tuple[Any, ...]] = []
         packs: list[tuple[Any, ...]] = []
         partials: list[tuple[Any, ...]] = []
         settled: list[tuple[Any, ...]] = []
+        counted: list[cube.CountedSpan] = []
+        replaced: list[cube.CountedSpan] = []
         for trace in touched:
+            project = trace.key[0]
             for span, row in trace.reread:
                 columns = span_row(span, place_of(row), row.received_at)
                 updates.append((*columns[1:], trace.pk, columns[0]))
+                counted.append((project, cube.counted((trace.pk, *columns))))
+                replaced.append(cube.counted_row(project, row))
             if not trace.inserted and not trace.finished:
                 continue
             packer = trace.packer = self._packer(sql, trace)
-            inserts += [(trace.pk, *span_row(span, packer.add(span.body), now)) for span in trace.inserted]
+            rows = [(trace.pk, *span_row(span, packer.add(span.body), now)) for span in trace.inserted]
+            counted += [(project, cube.counted(row)) for row in rows]
+            inserts += rows
             for span in trace.finished:
                 stored = trace.stored[span.record.span_id]
                 same = span.running and self._same_body(sql, trace, span, stored)
                 place = place_of(stored) if same else packer.add(span.body)
                 columns = span_row(span, place, now)
                 updates.append((*columns[1:], trace.pk, columns[0]))
-                if not span.running:
+                if span.partial_output is None:
                     settled.append((trace.pk, span.record.span_id))
+                if not span.running:
+                    counted.append((project, cube.counted((trace.pk, *columns))))
             partials += [
                 (trace.pk, span.record.span_id, span.partial_output)
                 for span in (*trace.inserted, *trace.finished)
@@ -259,6 +280,7 @@ class Applier:
             then="ON CONFLICT (trace_pk, span_id) DO UPDATE SET text = excluded.text",
         )
         sql.many("DELETE FROM partial_output WHERE trace_pk = ? AND span_id = ?", settled)
+        return counted, replaced
 
     def _packer(self, sql: Sql, trace: _Touched) -> Packer:
         if trace.new or not trace.pack_count:
@@ -281,7 +303,7 @@ class Applier:
 
     def _same_body(self, sql: Sql, trace: _Touched, span: PreparedSpan, stored: Any) -> bool:
         """True when a newer running version differs by its growing output only, so that its body need not be stored."""
-        body = body_reader(trace.pk, _loader(sql)).read(place_of(stored))
+        body = body_reader(trace.pk, relate.pack_loader(sql)).read(place_of(stored))
         record = span.record
         kept = {key: value for key, value in record.attributes.items() if key not in relate.RUNNING_ONLY}
         return (body.attributes, body.events, body.resource) == (kept, record.events, record.resource)
@@ -340,8 +362,8 @@ class Applier:
             "span_count": rollup.span_count,
             "running_count": rollup.running_count,
             "error_count": rollup.error_count,
-            "models": json.dumps(sorted(rollup.models), ensure_ascii=False),
-            "services": json.dumps(sorted(rollup.services), ensure_ascii=False),
+            "models": as_json(sorted(rollup.models)),
+            "services": as_json(sorted(rollup.services)),
             "version": (row.version if row is not None else 0) + 1,
             "pack_count": trace.pack_count,
             "state": rollup.dump_state(),
@@ -367,7 +389,7 @@ class Applier:
     def _previews(self, sql: Sql, trace: _Touched, row: Any) -> tuple[str | None, str | None]:
         """The previews of a stored span that has become the main root."""
         logs = logs_of_traces(sql, [trace.key[1]]).get((*trace.key, row.span_id), [])
-        return reread(trace.key[1], trace.pk, row, logs, _loader(sql), self._prices).previews()
+        return relate.stored_span(sql, trace.key[1], row, logs, self._prices).previews()
 
     def _count(self, sql: Sql, touched: Iterable[_Touched], now: int) -> None:
         """Add to this process's shard of each project's counters."""
@@ -380,12 +402,8 @@ class Applier:
         sql.insert(
             "project_counter",
             ("project_id", "shard", "trace_count", "span_count", "first_seen", "last_seen"),
-            [(project, self._shard, *counts, now, now) for project, counts in sorted(added.items())],
+            [(project, self.shard, *counts, now, now) for project, counts in sorted(added.items())],
             then="ON CONFLICT (project_id, shard) DO UPDATE SET "
             "trace_count = project_counter.trace_count + excluded.trace_count, "
             "span_count = project_counter.span_count + excluded.span_count, last_seen = excluded.last_seen",
         )
-
-
-def _loader(sql: Sql) -> Callable[[int], bytes]:
-    return lambda number: sql.rows("SELECT data FROM pack WHERE id = ?", [number])[0].data

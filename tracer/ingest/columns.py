@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracer.ingest.prepare import PreparedSpan, as_json
+from tracer.ingest.prepare import NO_PRICE, PreparedSpan, Price, as_json
 from tracer.ingest.rollup import SpanFacts
 from tracer.otlp.dialects import READER_VERSION
+from tracer.otlp.dialects.reading import Usage
 from tracer.store.bodies import Place
 from tracer.store.models import SPAN_COLUMNS as ALL_SPAN_COLUMNS
 from tracer.store.models import TRACE_COLUMNS as ALL_TRACE_COLUMNS
@@ -29,8 +30,7 @@ def held(number: int | None) -> int | None:
 
 def span_row(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
     """One span's values for SPAN_COLUMNS."""
-    record, facts = span.record, span.facts
-    usage = facts.usage or NO_USAGE
+    record, facts, usage, price = span.record, span.facts, span.facts.usage, span.price
     return (
         record.span_id,
         record.parent_id,
@@ -46,17 +46,8 @@ def span_row(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
         facts.model,
         facts.provider,
         facts.response_id,
-        held(usage.input),
-        held(usage.output),
-        held(usage.total),
-        held(usage.cached_input),
-        held(usage.cache_write),
-        held(usage.reasoning),
-        held(usage.audio),
-        held(span.price.total),
-        held(span.price.input),
-        held(span.price.output),
-        span.price.source,
+        *(_NO_FIGURES if usage is None and price is NO_PRICE else _figures(usage or NO_USAGE, price)),
+        price.source,
         held(facts.time_to_first_token),
         facts.session_id,
         facts.user_id,
@@ -71,6 +62,24 @@ def span_row(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
         place.pack,
         place.offset,
         place.length,
+    )
+
+
+_NO_FIGURES = (None,) * 10
+
+
+def _figures(usage: Usage, price: Price) -> tuple[int | None, ...]:
+    return (
+        held(usage.input),
+        held(usage.output),
+        held(usage.total),
+        held(usage.cached_input),
+        held(usage.cache_write),
+        held(usage.reasoning),
+        held(usage.audio),
+        held(price.total),
+        held(price.input),
+        held(price.output),
     )
 
 

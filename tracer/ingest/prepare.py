@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tracer.otlp.assemble import is_running
 from tracer.otlp.dialects import preview, read_facts
 from tracer.otlp.dialects.reading import CALL_KINDS, Facts
-from tracer.otlp.records import STATUS_ERROR, LogRecord, SpanRecord
+from tracer.otlp.records import STATUS_ERROR, Attributes, LogRecord, SpanRecord
 from tracer.prices import PriceBook
 from tracer.store.bodies import BodyEncoder, EncodedBody
 from tracer.store.models import Status
@@ -23,7 +23,10 @@ NAME_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model call cost, and who says so: `computed` from prices or `sent` by the client; None for unknown."""
+    """What a model call cost, and who says so; None for unknown.
+
+    `computed` from prices, `sent` by the client, or `cache`: nothing, since the app's own cache answered.
+    """
 
     total: NanoUsd | None = None
     input: NanoUsd | None = None
@@ -32,6 +35,7 @@ class Price:
 
 
 NO_PRICE = Price()
+CACHED = Price(NanoUsd(0), NanoUsd(0), NanoUsd(0), "cache")
 
 
 @dataclass(slots=True)
@@ -75,14 +79,15 @@ class PreparedSpan:
 
 def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
     """The project's name: the header's, else the resource's or the span's own word for it, else `default`."""
-    if asked:
-        return asked
-    for source in (record.resource, record.attributes):
-        for key in ("stepscope.project", "openinference.project.name"):
-            name = source.get(key)
-            if isinstance(name, str) and name.strip():
-                return project_name(name)
-    return DEFAULT_PROJECT
+    return asked or _named_in(record.resource) or _named_in(record.attributes) or DEFAULT_PROJECT
+
+
+def _named_in(attributes: Attributes) -> str | None:
+    for key in ("stepscope.project", "openinference.project.name"):
+        name = attributes.get(key)
+        if isinstance(name, str) and name.strip():
+            return project_name(name)
+    return None
 
 
 def project_name(text: str) -> str:
@@ -98,13 +103,20 @@ def prepare(records: list[SpanRecord], *, asked_project: str | None, prices: Pri
     """
     encoder = BodyEncoder()
     asked = project_name(asked_project) if asked_project and asked_project.strip() else None
-    return [_prepare(record, encoder, asked, prices) for record in records]
+    if asked is not None:
+        return [_prepare(record, encoder, asked, prices) for record in records]
+    # Spans share their resources: each is asked once for its project.
+    named = {id(record.resource): record.resource for record in records}
+    of_resource = {key: _named_in(resource) for key, resource in named.items()}
+    return [_prepare(record, encoder, of_resource[id(record.resource)], prices) for record in records]
 
 
 def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
     """A model call's cost: what the client sent, unless the user's own prices name the model, else computed."""
     if facts.kind not in CALL_KINDS:
         return NO_PRICE
+    if facts.cache_hit:
+        return CACHED
     at = UnixNanos(record.start_time)
     if facts.sent_cost is not None and not prices.names_own(facts.model, facts.provider, at):
         return Price(facts.sent_cost, source="sent")
@@ -139,13 +151,20 @@ def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None, prices
     )
 
 
+_STATUSES = (Status.unset, Status.ok, Status.error)
+
+
 def _status(code: int) -> Status:
-    return Status(code) if 0 <= code <= STATUS_ERROR else Status.unset
+    return _STATUSES[code] if 0 <= code <= STATUS_ERROR else Status.unset
+
+
+# One encoder for all: `json.dumps` makes a new one for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
 
 
 def as_json(value: object) -> str:
     """Compact JSON for a text column; what JSON cannot say (NaN, bytes) becomes text."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+        return _encode(value)
     except ValueError:
-        return json.dumps(str(value), ensure_ascii=False)
+        return _encode(str(value))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracer.ingest.call_state import Edge
 from tracer.ingest.calls import TOKEN_FIELDS, Call, CallTotals
 from tracer.ingest.columns import held
+from tracer.ingest.logs import reread
 from tracer.ingest.prepare import PreparedSpan
 from tracer.ingest.rollup import Rollup
+from tracer.otlp.records import LogRecord
+from tracer.prices import PriceBook
 from tracer.store.bodies import RUNNING_ONLY
 from tracer.store.models import Status
-from tracer.store.spans import usage_of_row
+from tracer.store.spans import body_reader, place_of, usage_of_row
 from tracer.store.sql import Sql
 
 __all__ = ["BLANK_TRACE", "CALL_COLUMNS", "RUNNING_ONLY"]
@@ -49,12 +52,31 @@ CALL_COLUMNS = (
 
 def span_rows(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> list[Any]:
     """The rows of the named spans, (trace's row number, span id), that are stored."""
-    return list(sql.rows_in("SELECT * FROM span WHERE (trace_pk, span_id) IN ({keys})", keys))
+    return list(sql.rows_at("span", ("trace_pk", "span_id"), keys))
 
 
 def all_spans(sql: Sql, pk: int) -> Sequence[Any]:
     """Every row of a trace's spans."""
     return sql.rows("SELECT * FROM span WHERE trace_pk = ?", [pk])
+
+
+def partial_output(sql: Sql, pk: int, span_id: bytes) -> str | None:
+    """The output so far of a running step; None when it has told none, or has ended."""
+    found = sql.rows("SELECT text FROM partial_output WHERE trace_pk = ? AND span_id = ?", [pk, span_id])
+    return found[0].text if found else None
+
+
+def pack_loader(sql: Sql) -> Callable[[int], bytes]:
+    """What fetches a pack's compressed bytes by its row number, for a `body_reader`."""
+    return lambda number: sql.rows("SELECT data FROM pack WHERE id = ?", [number])[0].data
+
+
+def stored_span(sql: Sql, trace_id: bytes, row: Any, logs: list[LogRecord], prices: PriceBook) -> PreparedSpan:
+    """A stored span prepared again: as if its row, its body, its log records and its output so far came now."""
+    span = reread(trace_id, row, body_reader(row.trace_pk, pack_loader(sql)).read(place_of(row)), logs, prices)
+    if span.running:
+        span.partial_output = partial_output(sql, row.trace_pk, row.span_id)
+    return span
 
 
 def stored_ids(sql: Sql, pk: int, ids: Iterable[bytes]) -> set[bytes]:

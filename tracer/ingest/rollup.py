@@ -69,7 +69,8 @@ class _State(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_State).decode
+decode_state = msgspec.msgpack.Decoder(_State).decode
+"""Reads the state that a row holds; two states are equal when the same spans gave them."""
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Rollup:
             row.error_count,
             set(msgspec.json.decode(row.models)),
             set(msgspec.json.decode(row.services)),
-            _decode(row.state),
+            decode_state(row.state),
         )
 
     def dump_state(self) -> bytes:

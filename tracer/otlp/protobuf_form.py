@@ -160,7 +160,6 @@ def spans(body: bytes, reasons: Counter[str]) -> list[SpanRecord]:
                     )
                 )
             )
-            out[-1].flags |= read.flags
     return out
 
 

@@ -7,6 +7,7 @@ the whole lies one link away.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from markupsafe import Markup
 
 from tracer.otlp.dialects.reading import Message, Value
 from tracer.pages.json_view import json_tree, pretty_json
+from tracer.pages.prose import NO_MARKS, Marks, prose
 from tracer.queries.rows import Event, Step
 
 HEAD = 16_000
@@ -22,6 +24,14 @@ HEAD = 16_000
 MESSAGES = 80
 """Messages of one conversation that a page shows at first: the newest, and the first of all."""
 DOCUMENTS = 50
+PROSE = 40_000
+"""Characters of one side that are read as Markdown, the newest first: more would keep the reader waiting."""
+IMAGE = 2_000_000
+"""Characters of an image written into a message (base64) up to which it is shown."""
+
+_IMAGE_TYPES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
+_DATA = re.compile(r"data:([\w/+.-]+);base64,", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]*", re.ASCII)
 
 _ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 
@@ -41,6 +51,10 @@ class Part:
 
     kind: str
     text: Text | None = None
+    html: Markup | None = None
+    """The text's head with its Markdown and its marks; None when it reads the same without."""
+    image: str = ""
+    """The data: address of an image that came in the message."""
     tree: Markup | None = None
     name: str = ""
     call_id: str = ""
@@ -57,6 +71,8 @@ class MessageView:
     name: str
     finish_reason: str
     parts: list[Part]
+    seen: bool = False
+    """The model call before this one had it already."""
 
 
 @dataclass(slots=True)
@@ -70,17 +86,27 @@ class Side:
     tree: Markup | None = None
     """The value, or the messages, as a JSON tree."""
     raw: Text | None = None
+    html: Markup | None = None
+    """The text's head with its Markdown and its marks."""
     size: int = 0
     partial: bool = False
+    seen: int = 0
+    """Messages that the model call before this one had already."""
 
     @property
     def views(self) -> tuple[str, ...]:
         """The ways in which this side can be read, the first by default."""
         if self.messages:
-            return ("Rendered", "JSON", "Raw") if self.raw else ("Rendered", "JSON")
+            ways = ("Rendered", "JSON", "Raw") if self.raw else ("Rendered", "JSON")
+            return ("Added", *ways) if self.seen and self.added else ways
         if self.tree is not None:
             return ("JSON", "Raw") if self.raw else ("JSON",)
-        return ()
+        return ("Rendered", "Raw") if self.html is not None else ()
+
+    @property
+    def added(self) -> int:
+        """Messages shown that are new in this call."""
+        return sum(1 for view in self.messages if not view.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +124,20 @@ class DocumentView:
 
     id: str
     score: str
+    share: str
+    """The score as per cent of 1, when it lies between 0 and 1."""
     content: Text | None
     metadata: Markup | None
 
 
 @dataclass(frozen=True, slots=True)
 class PromptView:
-    """The prompt that a call was made from."""
+    """The prompt that a call was made from; in `html` the places of its variables are marked."""
 
     name: str
     version: str
     template: Text | None
+    html: Markup | None
     variables: Markup | None
 
 
@@ -118,13 +147,17 @@ def text_head(text: str, limit: int = HEAD) -> Text:
     return Text(text[:limit], size, len(text) > limit)
 
 
-def input_side(step: Step, *, whole: bool = False) -> Side | None:
-    """What went into the step: its messages, else its value, else a tool's arguments; None when nothing did."""
+def input_side(step: Step, *, whole: bool = False, seen: int = 0) -> Side | None:
+    """What went into the step: its messages, else its value, else a tool's arguments; None when nothing did.
+
+    `seen` is how many of the messages the model call before had already.
+    """
     content = step.content
     value = content.input
     if value is None and not content.input_messages and content.tool and content.tool.get("arguments") is not None:
         value = as_value(content.tool["arguments"])
-    return _side(content.input_messages, value, whole=whole)
+    marks = Marks(content.prompt.get("variables")) if content.prompt else NO_MARKS
+    return _side(content.input_messages, value, whole=whole, seen=seen, marks=marks)
 
 
 def output_side(step: Step, *, whole: bool = False) -> Side | None:
@@ -192,19 +225,24 @@ def prompt(step: Step) -> PromptView | None:
     if not sent:
         return None
     template, variables = sent.get("template"), sent.get("variables")
+    text = _text_of(template) if template else None
     return PromptView(
         name=str(sent.get("name") or ""),
         version=str(sent.get("version") or ""),
-        template=_text_of(template) if template else None,
+        template=text,
+        html=Marks(variables).template(text.head) if text else None,
         variables=json_tree(variables, max_nodes=100) if variables else None,
     )
 
 
-def chat(messages: Iterable[Message]) -> list[MessageView]:
-    """Lay messages out as a conversation, with each tool's result inside the call that asked for it."""
+def chat(messages: Iterable[Message], *, seen: int = 0) -> list[MessageView]:
+    """Lay messages out as a conversation, with each tool's result inside the call that asked for it.
+
+    The first `seen` messages are marked so; a call whose result is new counts as new.
+    """
     views: list[MessageView] = []
-    calls: dict[str, Part] = {}
-    for message in messages:
+    calls: dict[str, tuple[Part, MessageView]] = {}
+    for number, message in enumerate(messages):
         role = str(message.get("role") or "")
         view = MessageView(
             role=role,
@@ -212,22 +250,35 @@ def chat(messages: Iterable[Message]) -> list[MessageView]:
             name=str(message.get("name") or ""),
             finish_reason=str(message.get("finish_reason") or ""),
             parts=[],
+            seen=number < seen,
         )
         sent = message.get("parts")
         for entry in sent if isinstance(sent, list) else [sent] if sent else []:
             part = _part(entry)
-            if part.kind == "result" and part.call_id in calls and calls[part.call_id].result is None:
-                calls[part.call_id].result = part
+            call, asking = calls.get(part.call_id, (None, None))
+            if part.kind == "result" and call is not None and asking is not None and call.result is None:
+                call.result = part
+                asking.seen = asking.seen and view.seen
                 continue
             if part.kind == "call" and part.call_id:
-                calls[part.call_id] = part
+                calls[part.call_id] = (part, view)
             view.parts.append(part)
         if view.parts or not sent:
             views.append(view)
     return views
 
 
-def _side(messages: list[Message] | None, value: Value | None, *, whole: bool) -> Side | None:
+def shared_start(messages: list[Message], earlier: list[Message]) -> int:
+    """How many messages two conversations have in common at their start."""
+    for number, (one, other) in enumerate(zip(messages, earlier, strict=False)):
+        if one is not other and (one.get("role"), one.get("parts")) != (other.get("role"), other.get("parts")):
+            return number
+    return min(len(messages), len(earlier))
+
+
+def _side(
+    messages: list[Message] | None, value: Value | None, *, whole: bool, seen: int = 0, marks: Marks = NO_MARKS
+) -> Side | None:
     if not messages and value is None:
         return None
     side = Side()
@@ -236,19 +287,41 @@ def _side(messages: list[Message] | None, value: Value | None, *, whole: bool) -
         side.size = raw.size
         side.raw = raw
     if messages:
-        views = chat(messages)
+        views = chat(messages, seen=seen)
+        side.seen = sum(1 for view in views if view.seen)
         if not whole and len(views) > MESSAGES:
             side.skipped = len(views) - MESSAGES
             views = views[:1] + views[-(MESSAGES - 1) :]
+        _dress(views, marks)
         side.messages = views
         side.tree = json_tree(messages)
         side.size = side.size or len(json.dumps(messages, ensure_ascii=False, default=str).encode())
     elif value is not None and value.mime == "text/plain":
-        side.text = side.raw
-        side.raw = None
+        side.text = text_head(value.raw)
+        side.html = _html_of(side.text, marks)
+        if side.html is None:
+            side.raw = None
     elif value is not None:
         side.tree = json_tree(value.value)
     return side
+
+
+def _dress(views: list[MessageView], marks: Marks) -> None:
+    """Give texts their Markdown and marks, the newest first, as far as the page's time goes."""
+    left = PROSE
+    for view in reversed(views):
+        for part in view.parts:
+            if part.text is None or part.kind not in ("text", "reasoning") or len(part.text.head) > left:
+                continue
+            part.html = _html_of(part.text, marks)
+            left -= len(part.text.head)
+
+
+def _html_of(text: Text, marks: Marks) -> Markup | None:
+    made = prose(text.head, marks)
+    if made is not None:
+        return Markup('<div class="md" dir="auto">{}</div>').format(made)
+    return Markup('<pre class="text prose"><bdi>{}</bdi></pre>').format(marks.text(text.head)) if marks else None
 
 
 def _part(entry: object) -> Part:
@@ -256,6 +329,10 @@ def _part(entry: object) -> Part:
         return Part("text", text=text_head(str(entry)))
     kind = entry.get("type")
     if kind in ("text", "reasoning"):
+        sent = entry.get("content")
+        parsed = _json_of(sent) if isinstance(sent, str) else None
+        if parsed is not None:
+            return Part("other", tree=json_tree(parsed, max_nodes=200))
         return Part("text" if kind == "text" else "reasoning", text=_text_of(entry.get("content")))
     if kind == "tool_call":
         part = _payload("call", entry.get("arguments"))
@@ -266,12 +343,24 @@ def _part(entry: object) -> Part:
         part.name, part.call_id = str(entry.get("name") or ""), str(entry.get("id") or "")
         return part
     if kind in ("blob", "uri"):
-        mime = str(entry.get("mime_type") or "unknown type")
-        if kind == "uri":
-            return Part("media", text=text_head(str(entry.get("uri") or ""), 2_000), name=mime)
-        data = str(entry.get("data") or entry.get("content") or "")
-        return Part("media", name=mime, text=Text("", len(data) * 3 // 4, cut=True))
+        return _media(entry)
     return Part("other", tree=json_tree(entry, max_nodes=120))
+
+
+def _media(entry: Mapping[str, Any]) -> Part:
+    """An image that came with the message is shown; for all else, and what lies elsewhere, what it is."""
+    mime = str(entry.get("mime_type") or entry.get("modality") or "unknown type")
+    uri = str(entry.get("uri") or "")
+    data = str(entry.get("data") or entry.get("content") or "")
+    found = _DATA.match(uri)
+    if found is not None:
+        mime, data = found[1], uri[found.end() :]
+    elif uri:
+        return Part("media", text=text_head(uri, 2_000), name=mime)
+    image = ""
+    if mime.lower() in _IMAGE_TYPES and len(data) <= IMAGE and _BASE64.fullmatch(data):
+        image = f"data:{mime.lower()};base64,{data}"
+    return Part("media", name=mime, text=Text("", len(data) * 3 // 4, cut=True), image=image)
 
 
 def _payload(kind: str, sent: object) -> Part:
@@ -319,4 +408,19 @@ def _document(entry: Mapping[str, Any]) -> DocumentView:
         score=f"{score:.3f}" if isinstance(score, float) else "" if score is None else str(score),
         content=None if content is None else text_head(content if isinstance(content, str) else pretty_json(content)),
         metadata=json_tree(metadata, max_nodes=60) if metadata else None,
+        share=f"{score * 100:.1f}%" if isinstance(score, int | float) and 0 <= score <= 1 else "",
     )
+
+
+def embeddings(step: Step) -> list[tuple[Text | None, str]]:
+    """What was embedded, and how many numbers each text became; vectors themselves are never shown."""
+    found: list[tuple[Text | None, str]] = []
+    for entry in step.content.embeddings[:DOCUMENTS]:
+        text, dimensions = entry.get("text"), entry.get("dimensions")
+        found.append(
+            (
+                None if text is None else text_head(text if isinstance(text, str) else pretty_json(text), 400),
+                f"{dimensions:,}" if isinstance(dimensions, int) else "",
+            )
+        )
+    return found

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from tracer.errors import NotFound
+from tracer.errors import BadRequest, NotFound
 from tracer.pages import reading as content
+from tracer.pages.addresses import origin
 from tracer.pages.json_view import json_tree
+from tracer.pages.outgoing import MOST_STEPS, as_markdown
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
-from tracer.pages.tree_rows import Extent, RowView, extent, first_rows, length, skeleton
+from tracer.pages.skeletons import SkeletonCache
+from tracer.pages.tree_rows import RowView, first_rows, total_of
+from tracer.prices import PriceBook
+from tracer.prices.rates import CostLine
+from tracer.queries.outline import CHILD_ERROR, ERROR, Outline, outline
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.steps import calls_before, steps_of
 from tracer.queries.steps import step as load_step
-from tracer.queries.steps import tree
 from tracer.queries.traces import trace_by_id
-from tracer.units import UnixNanos, format_duration
+from tracer.queries.within import find_within
+from tracer.units import Nanos, format_duration
+
+_AS_TEXT = PAGE_HEADERS | {"Content-Security-Policy": "default-src 'none'; sandbox"}
+
+MOST_QUERY = 200
+"""Characters of what is searched in a trace."""
 
 router = APIRouter(include_in_schema=False, prefix="/p/{slug}/traces/{trace_id}")
 
@@ -36,6 +49,14 @@ class TracePage:
     row_count: int
     ticks: Sequence[str]
     step: StepView | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """How a call's cost comes about; `why` says so when there are no lines."""
+
+    lines: Sequence[CostLine] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,12 @@ class StepView:
     output: content.Side | None
     documents: Sequence[content.DocumentView]
     more_documents: int
+    embeddings: Sequence[tuple[content.Text | None, str]]
+    bill: Bill
+    curl: str
+    """The command that fetches this step from the interface for programs."""
+    since: SpanRow | None
+    """The model call before, whose conversation this one goes on with."""
     previous: str | None
     next: str | None
 
@@ -84,30 +111,30 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         if wants_block(request):
             bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
             return render(request, "traces/trace.html", bare, block="head")
-        rows = tree(conn, trace=trace)
+        rows = outline(conn, trace=trace)
         chosen = _chosen(trace, rows, span)
         now = unix_now()
         step = None
         if chosen is not None:
-            place = rows.index(chosen)
             step = _step_view(
                 project,
                 trace,
-                load_step(conn, trace=trace, span_id=chosen.span_id),
-                extent(rows, now),
-                now,
-                previous=rows[place - 1].span_id if place else None,
-                following=rows[place + 1].span_id if place + 1 < len(rows) else None,
+                load_step(conn, trace=trace, span_id=rows.ids[chosen].hex(), alone=True),
+                _Surroundings(request, conn),
+                previous=rows.ids[chosen - 1].hex() if chosen else None,
+                following=rows.ids[chosen + 1].hex() if chosen + 1 < len(rows) else None,
             )
-        page = TracePage(
-            project=project,
-            trace=trace,
-            rows=first_rows(rows, selected=chosen.span_id if chosen else None, now=now),
-            row_count=len(rows),
-            ticks=_ticks(extent(rows, now).total),
-            step=step,
-        )
-    return render(request, "traces/trace.html", page)
+    page = TracePage(
+        project=project,
+        trace=trace,
+        rows=first_rows(rows, selected=chosen, now=now),
+        row_count=len(rows),
+        ticks=_ticks(total_of(rows, now)),
+        step=step,
+    )
+    answer = render(request, "traces/trace.html", page)
+    _skeletons(request).make(trace, rows)  # the page's script asks for it next
+    return answer
 
 
 @router.get("/steps/{span_id}")
@@ -115,10 +142,42 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
     """The chosen step alone, as the trace page's right side holds it."""
     with reading(request) as conn:
         project, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
-        lane = Extent(trace.start_time, (trace.duration or 0) // 1_000)
-        view = _step_view(project, trace, found, lane, unix_now(), whole=whole)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
+        view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
+
+
+@router.get("/steps/{span_id}/markdown")
+def show_markdown(request: Request, slug: str, trace_id: str, span_id: str) -> Response:
+    """A step and all below it as Markdown, to be pasted to a model."""
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        rows = outline(conn, trace=trace)
+        top = _chosen(trace, rows, span_id)
+        if top is None or rows.ids[top].hex() != span_id:
+            raise NotFound(f"There is no step {span_id[:40]!r} in this trace.", field="span_id")
+        wanted = range(top, min(rows.end[top], top + MOST_STEPS))
+        found = steps_of(conn, trace=trace, span_ids=[rows.ids[row] for row in wanted])
+        levels = {rows.ids[row].hex(): rows.depth[row] - rows.depth[top] for row in wanted}
+        told = ((levels[step.row.span_id], step) for step in found)
+        text = "".join(as_markdown(trace, told, rows.end[top] - wanted.stop))
+    return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=_AS_TEXT)
+
+
+@router.get("/search")
+def search(request: Request, slug: str, trace_id: str, q: str, after: str | None = None) -> Response:
+    """Which steps have a text in their names, attributes, prompts, outputs, errors or logs; a part at a time."""
+    if not 0 < len(q) <= MOST_QUERY:
+        raise BadRequest(f"q takes 1 to {MOST_QUERY} characters.", field="q")
+    with reading(request) as conn:
+        _, trace = _trace(conn, request, slug, trace_id)
+        found = find_within(conn, trace=trace, text=q, after=_place(after))
+    body = {
+        "ids": [span_id.hex() for span_id in found.span_ids],
+        "after": None if found.after is None else f"{found.after[0]}.{found.after[1]}",
+        "read": found.read,
+    }
+    return Response(msgspec.json.encode(body), media_type="application/json", headers=PAGE_HEADERS)
 
 
 @router.get("/steps/{span_id}/{side}")
@@ -133,16 +192,13 @@ def show_side(
     """One side of a step as plain text, whole, exactly as it was sent. It is never anything but text to a browser."""
     with reading(request) as conn:
         _, trace = _trace(conn, request, slug, trace_id)
-        found = load_step(conn, trace=trace, span_id=span_id)
+        found = load_step(conn, trace=trace, span_id=span_id, alone=True)
     text = content.side_text(found, side)
     if text is None:
         raise NotFound(f"This step has no {side}.")
     body, ending = text
     how = "attachment" if download else "inline"
-    headers = PAGE_HEADERS | {
-        "Content-Disposition": f'{how}; filename="{found.row.span_id}-{side}.{ending}"',
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
+    headers = _AS_TEXT | {"Content-Disposition": f'{how}; filename="{found.row.span_id}-{side}.{ending}"'}
     return Response(body.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8", headers=headers)
 
 
@@ -153,9 +209,19 @@ def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None
         _, trace = _trace(conn, request, slug, trace_id)
         if unless == trace.version:
             return Response(status_code=204, headers=PAGE_HEADERS)
-        rows = tree(conn, trace=trace)
-    body = msgspec.json.encode(skeleton(trace, rows, now=unix_now()))
-    return Response(body, media_type="application/json", headers=PAGE_HEADERS)
+        body = _skeletons(request).find(trace)
+        if body is None:
+            body = _skeletons(request).make(trace, outline(conn, trace=trace))
+    headers = PAGE_HEADERS | {"Vary": f"{PAGE_HEADERS['Vary']}, Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+    else:
+        body = gzip.decompress(body)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _skeletons(request: Request) -> SkeletonCache:
+    return cast(SkeletonCache, request.app.state.skeletons)
 
 
 def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tuple[ProjectRow, TraceRow]:
@@ -167,23 +233,23 @@ def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tupl
     return project, trace
 
 
-def _chosen(trace: TraceRow, rows: Sequence[SpanRow], span: str | None) -> SpanRow | None:
+def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
     """The step asked for; else, in a failed trace, the first that failed by itself; else the top of the tree."""
-    if span is not None:
-        for row in rows:
-            if row.span_id == span:
-                return row
-    failed = [row for row in rows if row.status == "error"] if trace.status == "error" else []
-    inner = next((row for row in failed if not row.child_error), None)
-    return inner or next(iter(failed), None) or next(iter(rows), None)
+    if span is not None and len(span) == 16:
+        try:
+            return rows.ids.index(bytes.fromhex(span))
+        except ValueError:
+            pass  # no step of this trace has it
+    failed = [row for row, status in enumerate(rows.status) if status == ERROR] if trace.status == "error" else []
+    inner = next((row for row in failed if not rows.flags[row] & CHILD_ERROR), None)
+    return inner if inner is not None else next(iter(failed), 0 if len(rows) else None)
 
 
 def _step_view(
     project: ProjectRow,
     trace: TraceRow,
     found: Step,
-    lane: Extent,
-    now: UnixNanos,
+    around: _Surroundings,
     *,
     whole: bool = False,
     previous: str | None = None,
@@ -191,32 +257,87 @@ def _step_view(
 ) -> StepView:
     documents, more = content.documents(found, whole=whole)
     row = found.row
-    took = length(row, now) if row.duration is not None or row.status == "running" else None
+    took = row.duration
+    if row.status == "running":
+        took = Nanos(max(0, unix_now() - row.start_time))
+    since, seen = around.call_before(trace, found)
     return StepView(
         project=project,
         trace=trace,
         step=found,
         whole=whole,
         took=took,
-        share="" if trace.status == "running" else _share(row, lane),
+        share="" if trace.status == "running" else _share(row, trace),
         failures=content.failures(found),
         prompt=content.prompt(found),
-        input=content.input_side(found, whole=whole),
+        input=content.input_side(found, whole=whole, seen=seen),
         output=content.output_side(found, whole=whole),
         documents=documents,
         more_documents=more,
+        embeddings=content.embeddings(found),
+        bill=around.bill(row),
+        curl=around.curl(row),
+        since=since,
         previous=previous,
         next=following,
     )
 
 
-def _share(row: SpanRow, lane: Extent) -> str:
-    if row.duration is None or row.status == "running" or lane.total <= 0 or row.parent_id is None:
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What the view of a step needs beside the step: the trace's other calls, and prices."""
+
+    request: Request
+    conn: Connection
+
+    def call_before(self, trace: TraceRow, found: Step) -> tuple[SpanRow | None, int]:
+        """The model call whose conversation this step goes on with, and how many messages of it."""
+        messages = found.content.input_messages
+        if found.row.kind != "llm" or not messages or len(messages) < 2:
+            return None, 0
+        best, most = None, 0
+        for earlier in calls_before(self.conn, trace=trace, row=found.row):
+            shared = content.shared_start(messages, earlier.content.input_messages or [])
+            if shared > most:
+                best, most = earlier.row, shared
+        return best, most
+
+    def curl(self, row: SpanRow) -> str:
+        """The command that fetches a step; who had to sign in needs a key."""
+        key = ' -H "Authorization: Bearer $STEPSCOPE_KEY"' if caller_of(self.request).signed_in else ""
+        return f"curl -s{key} '{origin(self.request)}/api/v1/traces/{row.trace_id}/spans/{row.span_id}'"
+
+    def bill(self, row: SpanRow) -> Bill:
+        """The arithmetic of a call's cost, as long as today's prices still give what was stored."""
+        if row.cost is None:
+            return Bill()
+        if row.cost_source == "sent":
+            return Bill(why="This cost came with the step, from the client.")
+        if row.cost_source == "cache":
+            return Bill(why="The app's own cache answered, so this call cost nothing.")
+        prices = cast(PriceBook, self.request.app.state.prices)
+        cost = prices.cost_of(row.model, row.provider, row.usage, row.start_time)
+        if cost is None or cost.total != row.cost:
+            return Bill(why="This cost was worked out when the step arrived, with the prices known then.")
+        return Bill(cost.lines)
+
+
+def _share(row: SpanRow, trace: TraceRow) -> str:
+    if row.duration is None or row.status == "running" or not trace.duration or row.parent_id is None:
         return ""
-    percent = row.duration // 1_000 * 100 / lane.total
+    percent = row.duration * 100 / trace.duration
     if percent < 1:
         return "under 1 % of the trace"
     return f"{min(100, round(percent))} % of the trace"
+
+
+def _place(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    pack, _, offset = text.partition(".")
+    if not (text.isascii() and pack.isdigit() and offset.isdigit() and len(text) <= 30):
+        raise BadRequest("after takes what an earlier answer gave.", field="after")
+    return min(int(pack), 2**31 - 1), min(int(offset), 2**31 - 1)
 
 
 def _ticks(total_us: int) -> list[str]:

@@ -85,7 +85,7 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
             return None
         heard = spoken = 0
         if usage.audio and not (self.audio_input is None and self.audio_output is None):
-            split = self._audio(usage.audio, asked, answered)
+            split = self._audio(usage, asked, answered)
             if split is None:
                 return None
             heard, spoken = split
@@ -144,8 +144,12 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
             ("audio output", spoken, _or(self.audio_output, price)),
         )
 
-    def _audio(self, audio: int, asked: int, answered: int) -> tuple[int, int] | None:
+    def _audio(self, usage: Usage, asked: int, answered: int) -> tuple[int, int] | None:
         """How many of a call's audio tokens came in and went out; None when it makes a difference and isn't told."""
+        audio = usage.audio or 0
+        if usage.audio_output is not None:
+            spoken = min(usage.audio_output, audio, answered)
+            return min(audio - spoken, asked), spoken
         most_heard, most_spoken = min(audio, asked), min(audio, answered)
         if self.audio_output is None:
             return most_heard, 0

@@ -136,3 +136,57 @@ class Step:
     otlp_kind: int
     flags: tuple[str, ...]
     """What had to be replaced or noted, in words: `text_replaced`, `no_end`, `negative_duration`, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Lengths of time: the mean, exact to the nanosecond, and percentiles within 3 %."""
+
+    mean: Nanos
+    p50: Nanos
+    p95: Nanos
+    p99: Nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a number of steps comes to; None where no step told of it."""
+
+    span_count: int
+    error_count: int
+    duration: Percentiles | None
+    usage: Usage | None
+    cost: NanoUsd | None
+    time_to_first_token: Percentiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The steps that began in one interval; `time` is its beginning."""
+
+    time: UnixNanos
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The steps that share a value (None: that have none); with `other` all those that have no series of their own."""
+
+    value: str | None
+    other: bool
+    totals: Figures
+    points: tuple[Point, ...]
+    """Oldest first; intervals without steps are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What is known of the steps that began from `since` on and before `until`."""
+
+    since: UnixNanos
+    until: UnixNanos
+    interval: Nanos
+    searched_to: UnixNanos | None
+    """Set where the work limit was reached: the answer holds the steps from then on."""
+    totals: Figures
+    series: tuple[Series, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, text
 
 from tracer.errors import NotFound
 from tracer.otlp.dialects import read_content
@@ -34,8 +34,12 @@ def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
     ]
 
 
-def step(conn: Connection, *, trace: TraceRow, span_id: str) -> Step:
-    """One span, whole; raises NotFound when the trace has none of that id."""
+def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False) -> Step:
+    """One span, whole; raises NotFound when the trace has none of that id.
+
+    With `alone` its children are not asked for, which in a large trace takes longer than all else: `child_count` is
+    then 0 and `child_error` False.
+    """
     try:
         raw = bytes.fromhex(span_id) if len(span_id) == 16 else b""
     except ValueError:
@@ -48,13 +52,55 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str) -> Step:
         parent = conn.execute(
             select(span.c.span_id).where(span.c.trace_pk == trace.received, span.c.span_id == row.parent_id)
         ).first()
-    children = conn.execute(
-        select(span.c.status).where(span.c.trace_pk == trace.received, span.c.parent_id == raw)
-    ).all()
+    below = select(span.c.status).where(span.c.trace_pk == trace.received, span.c.parent_id == raw)
+    children = () if alone else conn.execute(below).all()
     place = Placed(0, 0, len(children), row.parent_id is not None and parent is None)
     child_error = any(child.status == Status.error for child in children)
     logs = _logs(conn, trace, raw)
     return _step(conn, trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
+
+
+STEPS_AT_ONCE = 200
+EARLIER_CALLS = 3
+"""Model calls before one, in the whole trace and beside it, of which one may have begun the same conversation."""
+
+
+def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Step]:
+    """The model calls that began shortly before this step in its trace, those beside it first; the latest first."""
+    raw = bytes.fromhex(row.span_id)
+    earlier = [
+        span.c.trace_pk == trace.received,
+        text("kind IN (3, 6)"),  # as the index of calls has it
+        span.c.kind == Kind.llm,
+        span.c.start_time <= row.start_time,
+        span.c.span_id != raw,
+    ]
+    beside = [*earlier, span.c.parent_id == bytes.fromhex(row.parent_id)] if row.parent_id else None
+    found: dict[bytes, Row[Any]] = {}
+    for where in (beside, earlier):
+        if where is not None:
+            newest = select(span).where(*where).order_by(span.c.start_time.desc(), span.c.span_id).limit(EARLIER_CALLS)
+            found |= {one.span_id: one for one in conn.execute(newest) if one.span_id not in found}
+    bodies = _bodies(conn, trace)
+    place = Placed(0, 0, 0, False)
+    return [
+        _step(conn, trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
+        for one in found.values()
+    ]
+
+
+def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) -> Iterator[Step]:
+    """These spans of a trace, whole, in the order given; those that are not there are passed over."""
+    bodies, logs = _bodies(conn, trace), _logs(conn, trace)
+    place = Placed(0, 0, 0, False)
+    for begin in range(0, len(span_ids), STEPS_AT_ONCE):
+        some = span_ids[begin : begin + STEPS_AT_ONCE]
+        found = conn.execute(select(span).where(span.c.trace_pk == trace.received, span.c.span_id.in_(some)))
+        rows = {row.span_id: row for row in found}
+        for span_id in some:
+            row = rows.get(span_id)
+            if row is not None:
+                yield _step(conn, trace, row, place, False, bodies, logs.get(span_id, []), _partial(conn, row))
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:

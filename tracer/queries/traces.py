@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
 from sqlalchemy.sql import Select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tracer.errors import BadRequest, NotFound
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import Partial, TraceRow
 from tracer.queries.scope import Scope
-from tracer.store.models import Status, project, trace
+from tracer.store.models import Status, project, tombstone, trace
 from tracer.store.spans import usage_of_row
-from tracer.units import MINUTE, Nanos, UnixNanos
+from tracer.units import MINUTE, SECOND, Nanos, UnixNanos, rfc3339
 
 ORDERS = ("-start_time", "start_time", "-duration", "-cost", "-tokens", "received")
 NEWEST = 100_000
@@ -87,19 +89,47 @@ def trace_by_id(
 ) -> TraceRow:
     """One trace, in the named project or in any that the caller may see (the one that changed last).
 
-    Raises NotFound when there is none, also for an id that cannot be one.
+    Raises NotFound when there is none, also for an id that cannot be one; it says so when the trace was deleted.
     """
+    where = _named(trace.c, scope, trace_id, project_id)
+    row = conn.execute(_traces().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
+    if row is None:
+        raise _no_trace(conn, scope, trace_id, project_id)
+    return trace_row(row, abandoned_after=abandoned_after)
+
+
+def traces_of_id(
+    conn: Connection, *, scope: Scope, trace_id: str, project_id: int | None = None
+) -> Sequence[Row[int, int]]:
+    """The (id, project_id) of the traces with this id, one a project; raises NotFound when there is none."""
+    rows = conn.execute(
+        select(trace.c.id, trace.c.project_id).where(*_named(trace.c, scope, trace_id, project_id))
+    ).all()
+    if not rows:
+        raise _no_trace(conn, scope, trace_id, project_id)
+    return rows
+
+
+def _named(
+    columns: ReadOnlyColumnCollection[str, Column[Any]], scope: Scope, trace_id: str, project_id: int | None
+) -> list[ColumnElement[bool]]:
     try:
         raw = bytes.fromhex(trace_id) if len(trace_id) == 32 else b""
     except ValueError:
         raw = b""
-    where = [trace.c.trace_id == raw, scope.condition(trace.c.project_id)]
+    where: list[ColumnElement[bool]] = [columns.trace_id == raw, scope.condition(columns.project_id)]
     if project_id is not None:
-        where.append(trace.c.project_id == project_id)
-    row = conn.execute(_traces().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
-    if row is None:
-        raise NotFound(f"There is no trace {trace_id[:40]!r}.", field="trace_id")
-    return trace_row(row, abandoned_after=abandoned_after)
+        where.append(columns.project_id == project_id)
+    return where
+
+
+def _no_trace(conn: Connection, scope: Scope, trace_id: str, project_id: int | None) -> NotFound:
+    where = _named(tombstone.c, scope, trace_id, project_id)
+    deleted = conn.execute(select(func.max(tombstone.c.deleted_at)).where(*where)).scalar()
+    if deleted is None:
+        return NotFound(f"There is no trace {trace_id[:40]!r}.", field="trace_id")
+    at = rfc3339(deleted // SECOND * SECOND)
+    return NotFound(f"The trace {trace_id[:40]} was deleted at {at}, with everything in it.", field="trace_id")
 
 
 def _traces() -> Select[*tuple[Any, ...]]:

@@ -9,6 +9,7 @@ lies. Sharing never crosses a trace: deleting a trace deletes its packs.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -136,6 +137,18 @@ def _apart(code: int, data: bytes, pieces: list[bytes]) -> msgspec.msgpack.Ext:
     return msgspec.msgpack.Ext(code, _span_of_pieces.pack(first, len(cuts)))
 
 
+_of_thread = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """The compressor of this thread: making one takes as long as compressing some kilobytes."""
+    try:
+        made: zstandard.ZstdCompressor = _of_thread.compressor
+    except AttributeError:
+        made = _of_thread.compressor = zstandard.ZstdCompressor(level=LEVEL)
+    return made
+
+
 @dataclass(slots=True)
 class Packer:
     """Packs the bodies that one commit brings to one trace.
@@ -149,13 +162,22 @@ class Packer:
     """Finished packs: (number within the trace, entries of its pieces, compressed bytes)."""
     _parts: list[bytes] = field(default_factory=list)
     _entries: list[bytes] = field(default_factory=list)
+    _seen: dict[bytes, Place] = field(default_factory=dict)
     _size: int = 0
 
     def add(self, body: EncodedBody) -> Place:
         """Add a body with the pieces that are new, and return where it lies."""
-        places = [self._piece(piece) for piece in body.pieces]
-        recipe = b"".join(_place.pack(*place) for place in places)
+        resource, scope, *pieces = body.pieces
+        places = [self._shared(resource), self._shared(scope), *map(self._piece, pieces)]
+        recipe = b"".join([_place.pack(*place) for place in places])
         return self._put(_count.pack(len(places)) + recipe + body.document)
+
+    def _shared(self, piece: bytes) -> Place:
+        """A resource or a scope: the spans of a batch have them in common, so that they are digested once."""
+        place = self._seen.get(piece)
+        if place is None:
+            place = self._seen[piece] = self._piece(piece)
+        return place
 
     def _piece(self, piece: bytes) -> Place:
         digest = blake2b(piece, digest_size=DIGEST_SIZE).digest()
@@ -177,7 +199,7 @@ class Packer:
         """Close the pack that is being filled, if anything is in it."""
         if not self._size:
             return
-        data = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(self._parts))
+        data = _compressor().compress(b"".join(self._parts))
         self.packs.append((self.next_pack, b"".join(self._entries), data))
         self.next_pack += 1
         self._parts.clear()

@@ -78,6 +78,12 @@ class Store:
             yield connection
             connection.commit()
 
+    @contextmanager
+    def maintaining(self) -> Iterator[Connection]:
+        """The writing connection outside a transaction, for VACUUM, checkpoints and the like."""
+        with _named(self), self._writer.connect() as connection:
+            yield connection if self.sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()
@@ -170,6 +176,8 @@ def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: boo
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             f"synchronous={durability.upper()}",
             "foreign_keys=ON",
+            # What is deleted is overwritten in the pages that stay; `ingest/reclaim.py` gives free pages back.
+            "secure_delete=FAST",
             "temp_store=MEMORY",
             f"cache_size={-8192 if query_only else -16384}",
             "journal_size_limit=67108864",
@@ -184,14 +192,23 @@ def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: boo
 def _postgres_engine(url: URL, durability: str, *, pool_size: int, read_only: bool) -> Engine:
     options = f"-c synchronous_commit={'on' if durability == 'full' else 'off'} -c lock_timeout=10000"
     if read_only:
-        options += " -c default_transaction_read_only=on"
+        options += " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
     return create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 4, "options": options, "application_name": "stepscope"},
+        connect_args={
+            "connect_timeout": 4,
+            # A host that has vanished is noticed in seconds, not after the system's quarter of an hour.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 5_000,
+            "options": options,
+            "application_name": "stepscope",
+        },
     )
 
 

@@ -105,10 +105,12 @@ trace = Table(
     sqlite_autoincrement=True,
 )
 
+# Spans, packs and partial outputs refer to their trace without a foreign key: a trace is gone at once, the rows of a
+# large one go in slices (`ingest/delete.py`), and `stepscope verify` finds rows that nothing refers to.
 span = Table(
     "span",
     metadata,
-    Column("trace_pk", Rowid, ForeignKey("trace.id", ondelete="CASCADE"), primary_key=True),
+    Column("trace_pk", Rowid, primary_key=True),
     Column("span_id", LargeBinary(8), primary_key=True),
     Column("parent_id", LargeBinary(8)),
     Column("name", Text, nullable=False),
@@ -169,7 +171,7 @@ pack = Table(
 partial_output = Table(
     "partial_output",
     metadata,
-    Column("trace_pk", Rowid, ForeignKey("trace.id", ondelete="CASCADE"), primary_key=True),
+    Column("trace_pk", Rowid, primary_key=True),
     Column("span_id", LargeBinary(8), primary_key=True),
     Column("text", Text, nullable=False),
     sqlite_with_rowid=False,
@@ -216,6 +218,65 @@ sign_in = Table(
     Column("token_id", Rowid, ForeignKey("access_token.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+)
+
+# What keeps late and repeated deliveries from bringing a deleted trace back.
+tombstone = Table(
+    "tombstone",
+    metadata,
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("deleted_at", BigInteger, nullable=False),
+    Index("tombstone_deleted", "deleted_at"),
+    sqlite_with_rowid=False,
+)
+
+# Row numbers of deleted traces whose spans and packs still go, slice by slice.
+remains = Table(
+    "remains",
+    metadata,
+    Column("trace_pk", Rowid, primary_key=True, autoincrement=False),
+    Column("project_id", Rowid, nullable=False),
+    Column("deletion_id", Rowid, nullable=False),
+)
+
+# What was asked to be deleted and how far it is: the receipt, and what a restarted process goes on with.
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid),
+    Column("since", BigInteger),
+    Column("until", BigInteger),
+    Column("max_size", BigInteger),
+    Column("newest_pk", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("traces", BigInteger, nullable=False),
+    Column("spans", BigInteger, nullable=False),
+    Column("total_traces", BigInteger),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("beat_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The metrics cube, see `store/cube.py`: sums and histograms by hour and by day, in shards that are summed on reading.
+metric_cell = Table(
+    "metric_cell",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("period", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", LargeBinary(16), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("status", SmallInteger, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("model", Text),
+    Column("span_count", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    Column("durations", LargeBinary, nullable=False),
+    Column("first_tokens", LargeBinary, nullable=False),
 )
 
 SPAN_COLUMNS: tuple[str, ...] = tuple(column.name for column in span.columns)

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from tracer.store.sql import Sql
 
 SLUG_LENGTH = 40
+ATTEMPTS = 3
+"""Another process may take a name's slug between our look and our row: the next attempt sees that."""
 
 
 def slug_of(name: str) -> str:
@@ -33,10 +35,11 @@ class ProjectIds:
         missing = sorted(set(names) - self._ids.keys())
         if missing:
             self._load(sql, missing)
-            for name in missing:
-                if name not in self._ids:
+            for _ in range(ATTEMPTS):
+                missing = [name for name in missing if name not in self._ids]
+                for name in missing:
                     self._create(sql, name, now)
-            self._load(sql, [name for name in missing if name not in self._ids])
+                self._load(sql, missing)
         return self._ids
 
     def _load(self, sql: Sql, names: list[str]) -> None:

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Row
 CHUNK = 8_000
 """Parameters of one statement: under SQLite's 32,766 and Postgres's 65,535."""
 
+STREAMED = 1_000
+"""Rows fetched at a time where not all are wanted in memory."""
+
 
 class Sql:
     """A connection with statements written once, with `?` for each parameter."""
@@ -25,6 +28,13 @@ class Sql:
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Row[Any]]:
         """Run a query and return all its rows."""
         return self.connection.exec_driver_sql(self._text(statement), tuple(parameters)).all()
+
+    def stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Row[Any]]:
+        """Run a query and give its rows as they are asked for, so that they are never all in memory."""
+        found = self.connection.exec_driver_sql(self._text(statement), tuple(parameters), {"stream_results": True})
+        with found:
+            for part in found.partitions(STREAMED):
+                yield from part
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -43,23 +53,35 @@ class Sql:
     def rows_in(
         self, statement: str, keys: Iterable[Any], *, before: Sequence[Any] = (), after: Sequence[Any] = ()
     ) -> Iterator[Row[Any]]:
-        """Run a query whose `{keys}` stands for a list of single values or of tuples, as often as the list needs.
+        """Run a query whose `{keys}` stands for a list of single values, as often as the list needs.
 
-        `before` and `after` are the parameters of the places before and after the list.
+        `before` and `after` are the parameters of the places before and after the list. For keys of several columns
+        there is `rows_at`: SQLite reads a whole table for `(a, b) IN (VALUES ...)`.
         """
         for part in chunked(keys, CHUNK):
-            if isinstance(part[0], tuple):
-                width = len(part[0])
-                places = "VALUES " + ", ".join(["(" + ", ".join("?" * width) + ")"] * len(part))
-                values = [value for key in part for value in key]
-            else:
-                places, values = ", ".join("?" * len(part)), part
-            yield from self.rows(statement.replace("{keys}", places), [*before, *values, *after])
+            places = ", ".join("?" * len(part))
+            yield from self.rows(statement.replace("{keys}", places), [*before, *part, *after])
+
+    def rows_at(
+        self, table: str, columns: Sequence[str], keys: Iterable[tuple[Any, ...]], *, what: str = "*"
+    ) -> Iterator[Row[Any]]:
+        """The rows of a table whose `columns` are one of `keys`, found by an index that begins with these columns.
+
+        `keys` holds each key once; `what` are the columns to read, without the table's name.
+        """
+        wanted = ", ".join(f"{table}.{name.strip()}" for name in what.split(","))
+        same = " AND ".join(f"{table}.{name} = k.column{number}" for number, name in enumerate(columns, 1))
+        place = f"({', '.join('?' * len(columns))})"
+        for part in chunked(keys, CHUNK // len(columns)):
+            # The list is named first and joined by CROSS JOIN: SQLite then looks each key up, in this order.
+            yield from self.rows(
+                f"SELECT {wanted} FROM (VALUES {', '.join([place] * len(part))}) AS k CROSS JOIN {table} WHERE {same}",
+                [value for key in part for value in key],
+            )
 
 
-def chunked(values: Iterable[Any], parameters: int) -> Iterator[list[Any]]:
-    """Cut a list of values or tuples into parts of at most so many parameters."""
+def chunked(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Cut a list into parts of at most so many values."""
     iterator = iter(values)
     for first in iterator:
-        width = len(first) if isinstance(first, tuple) else 1
-        yield [first, *islice(iterator, max(0, parameters // width - 1))]
+        yield [first, *islice(iterator, size - 1)]

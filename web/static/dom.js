@@ -29,6 +29,14 @@ export function near(event, selector) {
   return found instanceof HTMLElement ? found : null;
 }
 
+/** @param {string} tag @param {string} [className] @param {string} [text] */
+export function make(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
 /** Say something to a screen reader, and to nobody else. @param {string} words */
 export function say(words) {
   byId("said").textContent = words;
@@ -64,4 +72,20 @@ export function remember(key, value) {
 export function typing(event) {
   const at = event.target;
   return at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement;
+}
+
+/** Change what the address says of this page, without a step in the browser's history. */
+/** @param {Record<string, string | null>} wanted */
+export function address(wanted) {
+  const here = new URL(location.href);
+  for (const [key, value] of Object.entries(wanted)) {
+    if (value === null || value === "") here.searchParams.delete(key);
+    else here.searchParams.set(key, value);
+  }
+  if (here.href !== location.href) history.replaceState(history.state, "", here);
+}
+
+/** @param {string} key @returns {string | null} */
+export function asked(key) {
+  return new URL(location.href).searchParams.get(key);
 }

@@ -1,6 +1,7 @@
 // The list of traces keeps itself up to date: in place for a reader at its top, behind a note for one who has scrolled.
 
 import { byId, htmx, near } from "./dom.js";
+import { journeyOf, keepJourney } from "./journey.js";
 
 const AT_TOP = 60;
 
@@ -40,6 +41,12 @@ document.addEventListener("click", (event) => {
   if (!link) return;
   if (event.ctrlKey || event.metaKey) window.open(link.href, "_blank", "noopener");
   else location.assign(link.href);
+});
+
+// Whoever opens a trace from here can go on to the next one there.
+addEventListener("pagehide", () => {
+  const here = list();
+  if (here.querySelector("#traces")) keepJourney(journeyOf(here, here.dataset.here ?? location.pathname));
 });
 
 addEventListener(

@@ -110,6 +110,12 @@ function flash(button, state) {
   }, 1200);
 }
 
+/** What a message says, without what the page says about it. @param {Element | null} message */
+function said(message) {
+  const body = message?.querySelector(".said");
+  return body instanceof HTMLElement ? body.innerText.trim() : "";
+}
+
 /** @param {string} address */
 async function textAt(address) {
   const answer = await fetch(address);
@@ -118,12 +124,13 @@ async function textAt(address) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = near(event, "[data-copy],[data-copy-from],[data-copy-url],[data-dismiss]");
+  const button = near(event, "[data-copy],[data-copy-from],[data-copy-url],[data-copy-text],[data-dismiss]");
   if (button) {
-    const { copy: text, copyFrom, copyUrl, dismiss } = button.dataset;
+    const { copy: text, copyFrom, copyUrl, copyText, dismiss } = button.dataset;
     if (text !== undefined) void copy(button, Promise.resolve(text));
     else if (copyFrom) void copy(button, Promise.resolve(document.querySelector(copyFrom)?.textContent ?? ""));
     else if (copyUrl) void copy(button, textAt(copyUrl));
+    else if (copyText) void copy(button, Promise.resolve(said(button.closest(copyText))));
     else if (dismiss) document.querySelector(dismiss)?.replaceChildren();
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {

@@ -1,9 +1,24 @@
 // Draws one row of the tree: the same markup as web/templates/traces/_row.html, changed in place when it changes.
 
+import { make } from "./dom.js";
 import { cost, count, duration } from "./format.js";
-import { CHILD_ERROR, ORPHAN } from "./skeleton.js";
+import { percent, WHOLE } from "./lane.js";
+import { CHILD_ERROR, NO_PRICE, NO_USAGE, ORPHAN, REPEATED, SUMMED } from "./skeleton.js";
 
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
+/** @typedef {import("./lane.js").Lane} Lane */
+
+/**
+ * How the tree is looked at.
+ * @typedef {object} View
+ * @property {Set<string>} folded
+ * @property {Set<string>} opened
+ * @property {string | null} selected
+ * @property {Lane} lane
+ * @property {number} total microseconds
+ * @property {Uint8Array | null} found when something is searched: 2 where it is, 1 where it is below
+ * @property {import("./path.js").Path | null} critical
+ */
 
 const SVG = "http://www.w3.org/2000/svg";
 const MAX_INDENT = 12;
@@ -42,6 +57,12 @@ export class Row {
     this.lane.setAttribute("aria-hidden", "true");
     this.bar = rect("bar");
     this.wait = rect("wait");
+    this.tail = rect("tail");
+    this.tail.setAttribute("y", "13");
+    this.tail.setAttribute("height", "2");
+    this.tail.removeAttribute("rx");
+    /** @type {SVGElement[]} */
+    this.path = [];
     this.took = make("span", "r took");
     this.tokens = make("span", "r tokens");
     this.usd = make("span", "r usd");
@@ -55,61 +76,107 @@ export class Row {
    * Show row number `row` as it is now.
    * @param {Skeleton} tree
    * @param {number} row
-   * @param {{folded: Set<string>, selected: string | null, total: number}} view
+   * @param {View} view
    */
-  draw(tree, row, { folded, selected, total }) {
-    const { depth, tokens, cost: costs, duration: durations } = tree.columns;
+  draw(tree, row, view) {
+    const { folded, opened, selected, lane, total, found } = view;
+    const deep = tree.columns.depth[row] ?? 0;
     const id = tree.id(row);
-    const status = tree.status(row);
     const kind = tree.kind(row);
-    const deep = depth[row] ?? 0;
-    const took = tree.took(row);
-    const bar = tree.bar(row, total);
-    const used = tokens[row] ?? -1;
-    const price = costs[row] ?? -1;
-    const mark = markOf(status, tree.columns.flags[row] ?? 0);
-    const hot = deep > 0 && total > 0 && Math.floor(took / 1000) * HOT_SHARE >= total;
+    const closed = Boolean(tree.run[row]) && !opened.has(id) && !found;
+    const facts = closed ? many(tree, row) : one(tree, row, total);
+    const { mark } = facts;
+    const hit = found ? (found[row] === 2 ? " hit" : " way") : "";
 
-    put(this.element, "class", `row d${Math.min(deep, MAX_INDENT)}${mark === "own" ? " failed" : ""}`);
+    put(this.element, "class", `row d${Math.min(deep, MAX_INDENT)}${mark === "own" ? " failed" : ""}${hit}`);
     put(this.element, "id", `s-${id}`);
     put(this.element, "aria-level", String(deep + 1));
     put(this.element, "aria-posinset", String(tree.position[row]));
     put(this.element, "aria-setsize", String(tree.siblings(row)));
     put(this.element, "aria-selected", String(id === selected));
-    if (tree.children[row]) put(this.element, "aria-expanded", String(!folded.has(id)));
+    if (closed) put(this.element, "aria-expanded", "false");
+    else if (tree.children[row]) put(this.element, "aria-expanded", String(!folded.has(id) || Boolean(found)));
     else this.element.removeAttribute("aria-expanded");
 
-    this.#label(tree, row, mark, kind);
-    put(this.lane, "class", `lane b-${kind}${mark === "own" ? " bad" : status === "running" ? " open" : ""}`);
-    put(this.bar, "x", bar.x);
-    put(this.bar, "width", bar.width);
-    if (bar.head) {
-      put(this.wait, "x", bar.x);
-      put(this.wait, "width", bar.head);
-      if (!this.wait.parentNode) this.lane.append(this.wait);
-    } else this.wait.remove();
+    this.#label(tree, row, kind, closed, facts);
+    const tone = mark === "own" ? " bad" : facts.running ? " open" : "";
+    put(this.lane, "class", `lane b-${kind}${tone}${closed ? " many" : ""}`);
+    this.#bars(facts, lane);
+    this.#path(tree, row, closed, view);
 
-    write(this.took, (durations[row] ?? -1) >= 0 || status === "running" ? duration(took) : "");
-    put(this.took, "class", hot ? "r took hot" : "r took");
-    write(this.tokens, used < 0 ? "" : count(used));
-    const unpriced = used > 0 && (kind === "llm" || kind === "embedding") ? "no price" : "";
-    write(this.usd, price < 0 ? unpriced : cost(price));
+    write(this.took, facts.duration);
+    put(this.took, "class", facts.hot ? "r took hot" : "r took");
+    const figures = facts.flags & REPEATED ? " twice" : facts.flags & SUMMED ? " rolled" : "";
+    const lacks = lacking(facts);
+    for (const cell of [this.tokens, this.usd]) {
+      if (lacks) put(cell, "title", lacks);
+      else cell.removeAttribute("title");
+    }
+    put(this.tokens, "class", `r tokens${figures}`);
+    put(this.usd, "class", `r usd${figures}`);
+    write(this.tokens, facts.tokens < 0 ? "" : count(facts.tokens) + (facts.flags & NO_USAGE ? "+" : ""));
+    write(this.usd, money(kind, facts));
+  }
+
+  /** @param {Facts} facts @param {Lane} lane */
+  #bars(facts, lane) {
+    const bar = lane.bar(facts.start, facts.length);
+    put(this.bar, "x", bar ? percent(bar.x) : "0.00%");
+    put(this.bar, "width", bar ? percent(bar.width) : "0.00%");
+    const end = bar ? bar.x + bar.width : 0;
+    let head = 0;
+    if (bar && facts.first >= 0) {
+      head = lane.plain ? lane.place(facts.first) : lane.place(facts.start + facts.first) - bar.x;
+      head = Math.max(0, Math.min(bar.width, head));
+    }
+    this.#piece(this.wait, bar ? bar.x : 0, head);
+    const reach = facts.reach < 0 ? 0 : Math.min(WHOLE, lane.place(facts.reach));
+    this.#piece(this.tail, end, bar ? Math.max(0, reach - end) : 0);
+  }
+
+  /** @param {SVGElement} piece @param {number} x @param {number} width */
+  #piece(piece, x, width) {
+    if (width <= 0) return piece.remove();
+    put(piece, "x", percent(x));
+    put(piece, "width", percent(width));
+    if (!piece.parentNode) this.lane.append(piece);
+  }
+
+  /** The stretches in which this row set the length of the whole. @param {Skeleton} tree @param {number} row @param {boolean} closed @param {View} view */
+  #path(tree, row, closed, { critical, folded, lane }) {
+    if (!critical && !this.path.length) return;
+    const hides = closed || folded.has(tree.id(row));
+    const end = closed ? (tree.runEnd[row] ?? row + 1) : hides ? (tree.end[row] ?? row + 1) : row + 1;
+    const spans = critical?.within(row, end) ?? [];
+    const bars = spans.map((span) => lane.bar(span.from, span.to - span.from)).filter((bar) => bar !== null);
+    while (this.path.length > bars.length) this.path.pop()?.remove();
+    bars.forEach((bar, at) => {
+      let piece = this.path[at];
+      if (!piece) {
+        piece = rect("crit");
+        piece.setAttribute("y", "21");
+        piece.setAttribute("height", "3");
+        piece.removeAttribute("rx");
+        this.path[at] = piece;
+      }
+      this.#piece(piece, bar.x, bar.width);
+    });
   }
 
   /**
    * The name's side of the row: built anew only when something in it changed.
    * @param {Skeleton} tree
    * @param {number} row
-   * @param {string} mark
    * @param {string} kind
+   * @param {boolean} closed
+   * @param {Facts} facts
    */
-  #label(tree, row, mark, kind) {
-    const { depth, flags, model, models } = tree.columns;
+  #label(tree, row, kind, closed, { mark, model }) {
     const id = tree.id(row);
-    const deep = depth[row] ?? 0;
-    const flag = flags[row] ?? 0;
-    const asked = models[model[row] ?? -1] ?? "";
-    const label = [id, kind, deep, tree.name(row), mark, flag & ORPHAN, asked].join("\u0000");
+    const deep = tree.columns.depth[row] ?? 0;
+    const orphan = !closed && tree.flags(row) & ORPHAN;
+    const times = tree.run[row] ?? 0;
+    const label = [id, kind, deep, tree.name(row), mark, orphan, model, times, closed].join("\u0000");
     if (label === this.label) return;
     this.label = label;
 
@@ -126,12 +193,116 @@ export class Row {
     const parts = [fold, badge];
     if (deep > MAX_INDENT) parts.push(titled(make("span", "deep", String(deep + 1)), `level ${deep + 1}`));
     parts.push(link);
+    if (times) {
+      parts.push(titled(make("span", "times", `×${count(times)}`), `${count(times)} steps alike, one after the other`));
+    }
     const said = MARKS[mark];
     if (said) parts.push(titled(make("span", said[0], said[2]), said[1]));
-    if (flag & ORPHAN) parts.push(titled(make("span", "lost", "⌁"), "its parent has not arrived"));
-    if (asked) parts.push(make("span", "model", asked));
+    if (orphan) parts.push(titled(make("span", "lost", "⌁"), "its parent has not arrived"));
+    if (model) {
+      const small = make("span", "model", model);
+      parts.push(closed ? titled(small, "the shortest, the middle and the longest of them") : small);
+    }
     this.name.replaceChildren(...parts);
   }
+}
+
+/**
+ * What a row says, for one step or for many alike. Times in microseconds from the trace's first instant.
+ * @typedef {object} Facts
+ * @property {string} mark
+ * @property {boolean} running
+ * @property {boolean} hot
+ * @property {string} model
+ * @property {number} start
+ * @property {number} length
+ * @property {number} first from the step's start, or -1
+ * @property {number} reach when the last step below ended, or -1
+ * @property {string} duration
+ * @property {number} tokens
+ * @property {number} cost
+ * @property {number} flags
+ */
+
+/** @param {Skeleton} tree @param {number} row @param {number} total @returns {Facts} */
+function one(tree, row, total) {
+  const { start, duration: lengths, tokens, cost: costs, first_token: first, depth } = tree.columns;
+  const status = tree.status(row);
+  const took = tree.took(row);
+  const ended = (lengths[row] ?? -1) >= 0;
+  return {
+    mark: markOf(status, tree.flags(row)),
+    running: status === "running",
+    hot: (depth[row] ?? 0) > 0 && total > 0 && Math.floor(took / 1000) * HOT_SHARE >= total,
+    model: tree.model(row),
+    start: start[row] ?? 0,
+    length: Math.floor(took / 1000),
+    first: first[row] ?? -1,
+    reach: ended ? (tree.reach[row] ?? -1) : -1,
+    duration: ended || status === "running" ? duration(took) : "",
+    tokens: tokens[row] ?? -1,
+    cost: costs[row] ?? -1,
+    flags: tree.flags(row),
+  };
+}
+
+/** @type {WeakMap<Skeleton, Map<number, Facts>>} */
+const summed = new WeakMap();
+
+/** @param {Skeleton} tree @param {number} row @returns {Facts} */
+function many(tree, row) {
+  if (tree.running.length) return sumUp(tree, row);
+  const known = summed.get(tree) ?? new Map();
+  summed.set(tree, known);
+  const facts = known.get(row) ?? sumUp(tree, row);
+  known.set(row, facts);
+  return facts;
+}
+
+/** @param {Skeleton} tree @param {number} row @returns {Facts} */
+function sumUp(tree, row) {
+  const { start, tokens, cost: costs } = tree.columns;
+  const members = tree.members(row);
+  const lengths = members.map((at) => tree.took(at)).sort((a, b) => a - b);
+  const failed = members.filter((at) => tree.failed(at)).length;
+  const running = members.some((at) => tree.status(at) === "running");
+  const begin = start[row] ?? 0;
+  let [end, used, price, flags] = [0, -1, -1, SUMMED];
+  for (const at of members) {
+    end = Math.max(end, (start[at] ?? 0) + Math.floor(tree.took(at) / 1000));
+    if ((tokens[at] ?? -1) >= 0) used = Math.max(0, used) + (tokens[at] ?? 0);
+    if ((costs[at] ?? -1) >= 0) price = Math.max(0, price) + (costs[at] ?? 0);
+    flags |= tree.flags(at) & (NO_PRICE | NO_USAGE);
+  }
+  const spread = [0, Math.floor((members.length - 1) / 2), members.length - 1].map((at) => duration(lengths[at] ?? 0));
+  return {
+    mark: failed ? "below" : running ? "running" : "",
+    running,
+    hot: false,
+    model: spread.join(" · ") + (failed ? ` · ${count(failed)} failed` : ""),
+    start: begin,
+    length: end - begin,
+    first: -1,
+    reach: -1,
+    duration: `≤ ${duration(lengths.at(-1) ?? 0)}`,
+    tokens: used,
+    cost: price,
+    flags,
+  };
+}
+
+/** @param {string} kind @param {Facts} facts */
+function money(kind, { tokens, cost: price, flags }) {
+  if (price >= 0) return cost(price) + (flags & NO_PRICE ? "+" : "");
+  return tokens > 0 && (kind === "llm" || kind === "embedding" || flags & SUMMED) ? "no price" : "";
+}
+
+/** @param {Facts} facts */
+function lacking({ tokens, cost: price, flags }) {
+  const lacks = [];
+  if (tokens >= 0 && flags & NO_USAGE) lacks.push("calls that said nothing of their tokens");
+  if (price >= 0 && flags & NO_PRICE) lacks.push("calls without a price");
+  return lacks.length ? `partial: there are ${lacks.join(" and ")} in it` : "";
 }
 
 /** What a row's mark says. @param {string} status @param {number} flag */
@@ -139,14 +310,6 @@ function markOf(status, flag) {
   if (status === "error") return flag & CHILD_ERROR ? "through" : "own";
   if (status === "running" || status === "abandoned") return status;
   return flag & CHILD_ERROR ? "below" : "";
-}
-
-/** @param {string} tag @param {string} [className] @param {string} [text] */
-export function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  return element;
 }
 
 /** @param {HTMLElement} element @param {string} title */

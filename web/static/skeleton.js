@@ -1,13 +1,15 @@
-// A trace's rows as columns, and what follows from them: parents, folding, places on the lane.
+// A trace's rows as columns, and what follows from them: parents, folding, runs of steps alike, errors.
 // Each figure is made by the same steps as in tracer/pages/tree_rows.py.
+
+import { serverNow } from "./dom.js";
 
 /**
  * The answer of `…/skeleton`: one entry a step in each list, in tree order; -1 for what is not known, or not yet.
  * @typedef {object} Columns
  * @property {string} trace
  * @property {number} version
- * @property {number} now the server's clock, in microseconds from the trace's first instant
- * @property {string[]} id
+ * @property {number} first the trace's first instant in microseconds since 1970
+ * @property {string} ids 16 hex digits a step
  * @property {number[]} depth
  * @property {number[]} start microseconds from the trace's first instant
  * @property {number[]} duration nanoseconds
@@ -15,8 +17,8 @@
  * @property {number[]} kind place in `kinds`
  * @property {number[]} status place in `statuses`
  * @property {number[]} model place in `models`, or -1
- * @property {number[]} tokens
- * @property {number[]} cost billionths of a dollar
+ * @property {number[]} tokens of the step, or of the calls at and below it
+ * @property {number[]} cost billionths of a dollar, likewise
  * @property {number[]} first_token microseconds from the step's start
  * @property {number[]} flags
  * @property {string[]} names
@@ -27,36 +29,52 @@
 
 export const ORPHAN = 1;
 export const CHILD_ERROR = 2;
+export const NO_PRICE = 4;
+export const NO_USAGE = 8;
+export const SUMMED = 16;
+export const REPEATED = 32;
+export const LACKS_PRICE = 64;
+export const LACKS_USAGE = 128;
 
-const WHOLE = 10000;
-const NARROWEST = 60;
+const MANY = 5; // more neighbours alike than this stand folded into one row
+const ID = 16;
 
 export class Skeleton {
   /** @param {Columns} columns */
   constructor(columns) {
     this.columns = columns;
-    this.size = columns.id.length;
-    this.read = performance.now();
+    this.size = columns.depth.length;
     /** @type {Map<string, number>} */
-    this.place = new Map(columns.id.map((id, row) => [id, row]));
+    this.place = new Map();
+    for (let row = 0; row < this.size; row++) this.place.set(this.id(row), row);
     this.parent = new Int32Array(this.size).fill(-1);
     this.end = new Int32Array(this.size);
     this.position = new Int32Array(this.size);
     this.children = new Int32Array(this.size);
+    /** For the first of many neighbours alike: how many there are; else 0. */
+    this.run = new Int32Array(this.size);
+    /** For each neighbour alike: the first of them; else -1. */
+    this.runOf = new Int32Array(this.size).fill(-1);
+    /** For the first of many neighbours alike: the row after the last step of them all. */
+    this.runEnd = new Int32Array(this.size);
+    /** When the last step at or below a row ended, in microseconds from the first instant. */
+    this.reach = new Float64Array(this.size);
     this.roots = 0;
     this.finished = 0;
     /** @type {number[]} */
     this.running = [];
     this.#link();
+    this.#group();
   }
 
   #link() {
-    const { depth, start, duration } = this.columns;
+    const { depth, start, duration, status, statuses } = this.columns;
+    const running = statuses.indexOf("running");
     /** @type {number[]} */
     const open = [];
     for (let row = 0; row < this.size; row++) {
       const level = Math.min(depth[row] ?? 0, open.length);
-      while (open.length > level) this.end[open.pop() ?? 0] = row;
+      while (open.length > level) this.#close(open, row);
       const parent = open.at(-1);
       if (parent === undefined) this.position[row] = ++this.roots;
       else {
@@ -67,18 +85,46 @@ export class Skeleton {
       }
       open.push(row);
       const length = duration[row] ?? -1;
-      if (length >= 0) this.finished = Math.max(this.finished, (start[row] ?? 0) + Math.floor(length / 1000));
-      else {
-        this.finished = Math.max(this.finished, start[row] ?? 0);
-        if (this.status(row) === "running") this.running.push(row);
-      }
+      const end = (start[row] ?? 0) + (length >= 0 ? Math.floor(length / 1000) : 0);
+      this.reach[row] = end;
+      if (end > this.finished) this.finished = end;
+      if (length < 0 && status[row] === running) this.running.push(row);
     }
-    for (const row of open) this.end[row] = this.size;
+    while (open.length) this.#close(open, this.size);
+  }
+
+  /** @param {number[]} open @param {number} end */
+  #close(open, end) {
+    const row = open.pop() ?? 0;
+    this.end[row] = end;
+    const above = open.at(-1);
+    if (above !== undefined) this.reach[above] = Math.max(this.reach[above] ?? 0, this.reach[row] ?? 0);
+  }
+
+  /** Find the neighbours that have the same name and kind. */
+  #group() {
+    const { name, kind } = this.columns;
+    const last = new Int32Array(this.size + 1).fill(-1); // of each parent, the child before
+    for (let row = 0; row < this.size; row++) {
+      const parent = (this.parent[row] ?? -1) + 1;
+      const before = last[parent] ?? -1;
+      last[parent] = row;
+      const alike = before >= 0 && name[before] === name[row] && kind[before] === kind[row];
+      const first = alike ? (this.runOf[before] ?? row) : row;
+      this.runOf[row] = first;
+      this.run[first] = (this.run[first] ?? 0) + 1;
+    }
+    for (let row = 0; row < this.size; row++) {
+      const first = this.runOf[row] ?? row;
+      if (first === row && (this.run[row] ?? 0) <= MANY) this.run[row] = 0;
+      if (!this.run[first]) this.runOf[row] = -1;
+      else this.runEnd[first] = this.end[row] ?? this.size;
+    }
   }
 
   /** The server's clock now, in microseconds from the trace's first instant. */
   get now() {
-    return this.columns.now + Math.round((performance.now() - this.read) * 1000);
+    return Math.round(serverNow() * 1000) - this.columns.first;
   }
 
   /** The lane's length in microseconds: to the last end, or to now while something runs. */
@@ -88,7 +134,7 @@ export class Skeleton {
 
   /** @param {number} row */
   id(row) {
-    return this.columns.id[row] ?? "";
+    return this.columns.ids.slice(row * ID, row * ID + ID);
   }
 
   /** @param {number} row */
@@ -102,8 +148,23 @@ export class Skeleton {
   }
 
   /** @param {number} row */
+  model(row) {
+    return this.columns.models[this.columns.model[row] ?? -1] ?? "";
+  }
+
+  /** @param {number} row */
   status(row) {
     return this.columns.statuses[this.columns.status[row] ?? 2] ?? "unset";
+  }
+
+  /** @param {number} row */
+  flags(row) {
+    return this.columns.flags[row] ?? 0;
+  }
+
+  /** @param {number} row */
+  failed(row) {
+    return this.status(row) === "error" || (this.flags(row) & CHILD_ERROR) > 0;
   }
 
   /** @param {number} row */
@@ -119,14 +180,12 @@ export class Skeleton {
     return this.status(row) === "running" ? Math.max(0, this.now - (this.columns.start[row] ?? 0)) * 1000 : 0;
   }
 
-  /** Where a step's bar lies, in per cent as text. @param {number} row @param {number} total */
-  bar(row, total) {
-    const length = Math.floor(this.took(row) / 1000);
-    const width = Math.min(WHOLE, Math.max(NARROWEST, total > 0 ? share(length, total) : WHOLE));
-    const first = this.columns.first_token[row] ?? -1;
-    const head = first < 0 ? 0 : Math.min(width, share(first, total));
-    const x = Math.min(share(this.columns.start[row] ?? 0, total), WHOLE - width);
-    return { x: percent(x), width: percent(width), head: head ? percent(head) : "" };
+  /** The neighbours alike that begin at a row. @param {number} first @returns {number[]} */
+  members(first) {
+    const rows = [];
+    for (let row = first; row < this.size && this.runOf[row] === first; row = this.end[row] ?? this.size)
+      rows.push(row);
+    return rows;
   }
 
   /** Everything of a row that its step's page depends on: another text means it has to be asked for again. */
@@ -137,12 +196,25 @@ export class Skeleton {
     return [status[row], duration[row], tokens[row], cost[row], first[row], whole].join();
   }
 
-  /** The rows to be seen, from the top, when these are folded. @param {Set<string>} folded */
-  seen(folded) {
+  /**
+   * The rows to be seen, from the top.
+   * @param {Set<string>} folded steps whose children are hidden
+   * @param {Set<string>} opened first steps of neighbours alike that stand one by one
+   * @param {Uint8Array | null} [only] when given, the rows to which this holds nothing are left out
+   */
+  seen(folded, opened, only = null) {
     const rows = [];
     for (let row = 0; row < this.size; ) {
+      if (only) {
+        if (only[row]) rows.push(row);
+        row += 1;
+        continue;
+      }
       rows.push(row);
-      row = folded.has(this.id(row)) ? (this.end[row] ?? row + 1) : row + 1;
+      const id = this.run[row] || folded.size ? this.id(row) : "";
+      if (this.run[row] && !opened.has(id)) row = this.runEnd[row] ?? row + 1;
+      else if (folded.has(id)) row = this.end[row] ?? row + 1;
+      else row += 1;
     }
     return rows;
   }
@@ -151,17 +223,7 @@ export class Skeleton {
   get errors() {
     const failed = [];
     for (let row = 0; row < this.size; row++) if (this.status(row) === "error") failed.push(row);
-    const causes = failed.filter((row) => !((this.columns.flags[row] ?? 0) & CHILD_ERROR));
+    const causes = failed.filter((row) => !(this.flags(row) & CHILD_ERROR));
     return causes.length ? causes : failed;
   }
-}
-
-/** @param {number} length @param {number} total */
-function share(length, total) {
-  return total > 0 ? Math.trunc((length / total) * WHOLE) : 0;
-}
-
-/** @param {number} hundredths */
-function percent(hundredths) {
-  return `${Math.floor(hundredths / 100)}.${String(hundredths % 100).padStart(2, "0")}%`;
 }

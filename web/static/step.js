@@ -1,7 +1,8 @@
 // The right side of the trace page: the chosen step, fetched when it is chosen and again when it changes.
 
-import { htmx, near, recall, remember } from "./dom.js";
-import { KINDS, make } from "./rows.js";
+import { below } from "./below.js";
+import { htmx, make, near, recall, remember } from "./dom.js";
+import { KINDS } from "./rows.js";
 
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
 
@@ -24,7 +25,7 @@ export class StepPane {
     this.row = 0;
     element.addEventListener("click", (event) => {
       const view = near(event, "[data-view]");
-      const link = near(event, "nav.steps a");
+      const link = near(event, "nav.steps a, a[data-step]");
       if (view) this.#keepView(view);
       else if (near(event, "[data-again]")) this.#fetch("innerHTML");
       else if (near(event, "[data-whole]")) this.#fetch("innerHTML", "?whole=true");
@@ -76,6 +77,8 @@ export class StepPane {
   neighbours(tree, row) {
     this.tree = tree;
     this.row = row;
+    const article = this.element.querySelector("article");
+    if (article?.getAttribute("data-span") === tree.id(row)) below(article, tree, row);
     const nav = this.element.querySelector("nav.steps");
     if (!nav) return;
     /** @type {[string, string, string, number][]} */
@@ -139,6 +142,7 @@ export class StepPane {
     }
     this.#views();
     if (this.tree) this.neighbours(this.tree, this.row);
+    this.element.dispatchEvent(new Event("settled"));
   }
 
   /** Bring each part to the view, and each fold to the state, that the reader last chose for it. */
@@ -152,6 +156,12 @@ export class StepPane {
     for (const fold of this.element.querySelectorAll("details[data-fold]")) {
       fold.toggleAttribute("open", recall(`fold.${fold.getAttribute("data-fold")}`) === "open");
     }
+  }
+
+  /** Show the messages that are left out of what was added. */
+  showAll() {
+    const part = this.element.querySelector('[data-part="input"]');
+    if (part) show(part, "rendered");
   }
 
   /** @param {HTMLElement} button */
@@ -179,6 +189,7 @@ export class StepPane {
 
 /** @param {Element} part @param {string} wanted */
 function show(part, wanted) {
+  part.setAttribute("data-shown", wanted);
   for (const button of part.querySelectorAll("[data-view]")) {
     button.setAttribute("aria-pressed", String(button.getAttribute("data-view") === wanted));
   }

@@ -1,7 +1,8 @@
 // The tree of a trace's steps: rows drawn only where they are seen, one chosen step, folds, keys, and live growth.
 
-import { byId, htmx, near, recall, remember, say, typing } from "./dom.js";
+import { address, asked, byId, htmx, near, say } from "./dom.js";
 import { count, duration } from "./format.js";
+import { Lane } from "./lane.js";
 import { Row } from "./rows.js";
 import { Skeleton } from "./skeleton.js";
 import { StepPane } from "./step.js";
@@ -12,8 +13,12 @@ const BEYOND = 12; // rows drawn above and below what is seen
 const CALM_MS = 250; // least time between two reads of the skeleton
 const RECHECK_MS = 30_000; // a running trace is read again this often even when nothing is heard of it
 
-class Tree {
+/**
+ * Says `take` when the trace has a newer state, `choose` when another step is chosen, `draw` when rows were drawn.
+ */
+export class Tree extends EventTarget {
   constructor() {
+    super();
     this.host = byId("tree");
     this.scroller = byId("scroll");
     this.columns = byId("cols");
@@ -22,6 +27,17 @@ class Tree {
     this.selected = /** @type {string | null} */ (this.host.dataset.chosen ?? null);
     /** @type {Set<string>} */
     this.folded = new Set();
+    /** First steps of neighbours alike that stand one by one. @type {Set<string>} */
+    this.opened = new Set();
+    /** Rows that match a search (2) or have a match below (1). @type {Uint8Array | null} */
+    this.found = null;
+    /** What of the time is seen; null for all. @type {import("./lane.js").Span | null} */
+    this.window = null;
+    /** Idle stretches that are pressed together. @type {import("./lane.js").Span[]} */
+    this.gaps = [];
+    /** @type {import("./path.js").Path | null} */
+    this.critical = null;
+    this.lane = new Lane(0);
     /** @type {number[]} */
     this.seen = [];
     /** @type {Map<string, Row>} */
@@ -34,11 +50,6 @@ class Tree {
   }
 
   start() {
-    this.host.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("keydown", (event) => {
-      const busy = event.target instanceof Node && this.host.contains(event.target);
-      if (!busy && !typing(event) && "[]eE".includes(event.key)) this.key(event);
-    });
     this.host.addEventListener("click", (event) => this.click(event));
     this.host.addEventListener("dblclick", (event) => {
       const row = near(event, ".row");
@@ -47,7 +58,7 @@ class Tree {
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.draw()).observe(this.scroller);
     addEventListener("popstate", () => {
-      const span = new URL(location.href).searchParams.get("span");
+      const span = asked("span");
       if (span) this.choose(span, { scroll: true });
     });
     const live = byId("live");
@@ -79,10 +90,12 @@ class Tree {
     const began = performance.now();
     try {
       const version = this.skeleton && !force ? `?unless=${this.skeleton.columns.version}` : "";
-      const answer = await fetch(`${this.host.dataset.skeleton}${version}`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(`${this.host.dataset.skeleton}${version}`);
       if (answer.status === 200) {
         this.take(new Skeleton(await answer.json()));
         if (!first) this.readHead();
+      } else if (answer.status === 404) {
+        this.readHead(); // the trace was deleted: the answer says so at the top, and what was read stays to be seen
       }
     } catch {
       // The server is away: the stream says so at the top, and reads again when it is back.
@@ -107,9 +120,12 @@ class Tree {
   take(skeleton) {
     const first = this.skeleton === null;
     const anchor = this.anchor();
+    const before = this.skeleton;
     this.skeleton = skeleton;
     document.getElementById("rest")?.remove();
+    this.keepOpen(before);
     byId("count").textContent = `${count(skeleton.size)} ${skeleton.size === 1 ? "step" : "steps"}`;
+    this.dispatchEvent(new Event("take"));
     this.arrange();
     if (anchor) {
       const at = this.seen.indexOf(skeleton.place.get(anchor.id) ?? -1);
@@ -117,8 +133,45 @@ class Tree {
     }
     if (first) this.host.replaceChildren();
     this.draw();
-    if (first) this.reveal(true);
+    if (first) {
+      this.reveal(true);
+      performance.mark("stepscope-usable");
+    }
     this.checkStep();
+  }
+
+  /** Open the runs of steps alike that hold the chosen step, and those that came to be while they were looked at. */
+  /** @param {Skeleton | null} before */
+  keepOpen(before) {
+    const tree = this.skeleton;
+    if (!tree) return;
+    if (before) {
+      for (let row = 0; row < tree.size; row++) {
+        const id = tree.run[row] ? tree.id(row) : "";
+        const was = id ? before.place.get(id) : undefined;
+        if (was !== undefined && !before.run[was]) this.opened.add(id);
+      }
+    }
+    const chosen = tree.place.get(this.selected ?? "");
+    if (chosen !== undefined) this.openAround(chosen);
+  }
+
+  /** Unfold whatever hides a row. @param {number} row @returns {boolean} whether anything did */
+  openAround(row) {
+    const tree = this.skeleton;
+    if (!tree) return false;
+    let changed = false;
+    let at = row;
+    while (at >= 0) {
+      const first = tree.runOf[at] ?? -1;
+      if (first >= 0 && row !== first && !this.opened.has(tree.id(first))) {
+        this.opened.add(tree.id(first));
+        changed = true;
+      }
+      at = tree.parent[at] ?? -1;
+      if (at >= 0) changed = this.folded.delete(tree.id(at)) || changed;
+    }
+    return changed;
   }
 
   /** The first row seen and how far it is cut, unless the reader is at the very top. */
@@ -129,9 +182,15 @@ class Tree {
     return row === undefined ? null : { id: this.skeleton.id(row), offset: top % ROW };
   }
 
+  /** Work out anew what is to be seen, and draw it. */
+  show() {
+    this.arrange();
+    this.draw();
+  }
+
   /** Work out which rows there are to see. */
   arrange() {
-    this.seen = this.skeleton ? this.skeleton.seen(this.folded) : [];
+    this.seen = this.skeleton ? this.skeleton.seen(this.folded, this.opened, this.found) : [];
   }
 
   /** Draw the rows in view; the room of the others is kept by padding. */
@@ -141,7 +200,10 @@ class Tree {
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW) - BEYOND);
     const last = Math.min(this.seen.length, first + Math.ceil(this.scroller.clientHeight / ROW) + 2 * BEYOND);
     const total = tree.total;
-    const view = { folded: this.folded, selected: this.selected, total };
+    const lane = new Lane(total, this.window, this.gaps);
+    this.lane = lane;
+    const { folded, opened, selected, found, critical } = this;
+    const view = { folded, opened, selected, lane, total, found, critical };
     /** @type {Map<string, Row>} */
     const kept = new Map();
     /** @type {Row[]} */
@@ -167,13 +229,15 @@ class Tree {
     this.host.style.paddingBottom = `${(this.seen.length - last) * ROW}px`;
     if (this.selected && kept.has(this.selected)) this.host.setAttribute("aria-activedescendant", `s-${this.selected}`);
     else this.host.removeAttribute("aria-activedescendant");
-    this.drawTicks(total);
+    this.drawTicks(lane);
+    this.dispatchEvent(new Event("draw"));
   }
 
-  /** @param {number} total microseconds */
-  drawTicks(total) {
+  /** @param {Lane} lane */
+  drawTicks(lane) {
     this.columns.querySelectorAll(".ticks span").forEach((tick, quarter) => {
-      const words = quarter ? duration(Math.floor((total * 1000 * quarter) / 4)) : "0";
+      const at = lane.instant(quarter / 4);
+      const words = at > 0 ? duration(Math.floor(at * 1000)) : "0";
       if (tick.textContent !== words) tick.textContent = words;
     });
   }
@@ -188,18 +252,13 @@ class Tree {
     const row = tree?.place.get(id);
     if (!tree || row === undefined) return;
     this.selected = id;
-    let changed = false;
-    for (let above = tree.parent[row] ?? -1; above >= 0; above = tree.parent[above] ?? -1) {
-      changed = this.folded.delete(tree.id(above)) || changed;
-    }
-    if (changed) this.arrange();
+    if (this.openAround(row)) this.arrange();
     if (scroll) this.reveal();
     this.draw();
-    const address = new URL(location.href);
-    address.searchParams.set("span", id);
-    history.replaceState(history.state, "", address);
+    address({ span: id });
     this.mark = tree.mark(row);
     this.pane.open(id, `${this.host.dataset.steps}${id}`, tree, row);
+    this.dispatchEvent(new Event("choose"));
   }
 
   /** Scroll just so far that the chosen row is seen. @param {boolean} [middle] to the middle, if it isn't */
@@ -232,26 +291,50 @@ class Tree {
     this.mark = mark;
   }
 
-  /** @param {string} id */
+  /** Whether a row stands for many alike. @param {number} row */
+  closed(row) {
+    const tree = this.skeleton;
+    return Boolean(tree?.run[row]) && !this.found && !this.opened.has(tree?.id(row) ?? "");
+  }
+
+  /** Fold or unfold a step, or steps alike. @param {string} id */
   fold(id) {
-    const row = this.skeleton?.place.get(id);
-    if (row === undefined || !this.skeleton?.children[row]) return;
-    if (!this.folded.delete(id)) this.folded.add(id);
+    const tree = this.skeleton;
+    const row = tree?.place.get(id);
+    if (!tree || row === undefined || this.found) return;
+    if (this.closed(row)) this.opened.add(id);
+    else if (tree.children[row]) {
+      if (!this.folded.delete(id)) this.folded.add(id);
+    } else return;
     this.arrange();
     this.draw();
+  }
+
+  /** Put steps alike back into one row. @param {number} row any of them @returns {boolean} whether they stood open */
+  gather(row) {
+    const tree = this.skeleton;
+    const first = tree?.runOf[row] ?? -1;
+    if (!tree || first < 0 || !this.opened.delete(tree.id(first))) return false;
+    this.arrange();
+    this.choose(tree.id(first), { scroll: true });
+    return true;
   }
 
   /** Fold everything from this level on. @param {number} level levels that stay open */
   foldTo(level) {
     const tree = this.skeleton;
-    if (!tree) return;
+    if (!tree || this.found) return;
     this.folded.clear();
+    this.opened.clear();
     for (let row = 0; row < tree.size; row++) {
       if (tree.children[row] && (tree.columns.depth[row] ?? 0) + 1 >= level) this.folded.add(tree.id(row));
+      if (tree.run[row] && level === Infinity) this.opened.add(tree.id(row));
     }
     this.arrange();
     while (this.selected && !this.seen.includes(tree.place.get(this.selected) ?? -1)) {
-      const above = tree.parent[tree.place.get(this.selected) ?? 0] ?? -1;
+      const at = tree.place.get(this.selected) ?? 0;
+      const first = tree.runOf[at] ?? -1;
+      const above = first >= 0 && first !== at ? first : (tree.parent[at] ?? -1);
       if (above < 0) break;
       this.selected = tree.id(above);
     }
@@ -264,15 +347,21 @@ class Tree {
   click(event) {
     const row = near(event, ".row");
     if (!row) return;
+    const id = row.id.slice(2);
     if (near(event, ".fold")) {
-      this.fold(row.id.slice(2));
+      this.fold(id);
+      return;
+    }
+    if (near(event, ".times")) {
+      if (!this.gather(this.skeleton?.place.get(id) ?? -1)) this.fold(id);
       return;
     }
     if (near(event, "a") && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
     event.preventDefault();
-    if (this.skeleton) this.choose(row.id.slice(2));
+    if (this.skeleton) this.choose(id);
   }
 
+  /** The keys that move within the tree; those that work anywhere on the page are in trace.js. */
   /** @param {KeyboardEvent} event */
   key(event) {
     const tree = this.skeleton;
@@ -280,8 +369,9 @@ class Tree {
     const row = tree.place.get(this.selected ?? "") ?? 0;
     const at = this.seen.indexOf(row);
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW) - 2);
-    const folds = Boolean(tree.children[row]);
-    const folded = this.folded.has(tree.id(row));
+    const closed = this.closed(row);
+    const folds = !this.found && (closed || Boolean(tree.children[row]));
+    const folded = closed || this.folded.has(tree.id(row));
     /** @param {number} place */
     const go = (place) => {
       const target = this.seen[Math.max(0, Math.min(this.seen.length - 1, place))];
@@ -299,19 +389,16 @@ class Tree {
     } else if (event.key === "ArrowLeft") {
       const above = tree.parent[row] ?? -1;
       if (folds && !folded) this.fold(tree.id(row));
-      else if (above >= 0) this.choose(tree.id(above), { scroll: true });
-    } else if (event.key === "[") this.foldTo(1);
-    else if (event.key === "]") this.foldTo(Infinity);
-    else if (event.key >= "1" && event.key <= "9") this.foldTo(Number(event.key));
-    else if (event.key === "e" || event.key === "E") this.error(row, event.key === "E");
-    else if (event.key === "Enter") this.pane.element.focus();
+      else if (!this.gather(row) && above >= 0) this.choose(tree.id(above), { scroll: true });
+    } else if (event.key === "Enter") this.pane.element.focus();
     else return;
     event.preventDefault();
   }
 
-  /** Go to the next step that failed, or back to the one before. @param {number} from @param {boolean} back */
-  error(from, back) {
+  /** Go to the next step that failed, or back to the one before. @param {boolean} back */
+  error(back) {
     const tree = this.skeleton;
+    const from = tree?.place.get(this.selected ?? "") ?? 0;
     const errors = tree?.errors ?? [];
     if (!tree || !errors.length) {
       say("No step failed");
@@ -323,34 +410,3 @@ class Tree {
     say(`Error ${errors.indexOf(target) + 1} of ${errors.length}`);
   }
 }
-
-/* The width of the tree's side, which the reader may drag. */
-
-const grip = document.getElementById("grip");
-const panes = grip?.parentElement;
-
-/** @param {number} share per cent of the page for the tree */
-function split(share) {
-  const held = Math.min(80, Math.max(25, share));
-  panes?.style.setProperty("--split", `${held}%`);
-  grip?.setAttribute("aria-valuenow", String(Math.round(held)));
-  remember("split", String(held));
-}
-
-if (grip && panes) {
-  const kept = Number(recall("split"));
-  if (kept) split(kept);
-  grip.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    grip.setPointerCapture(event.pointerId);
-  });
-  grip.addEventListener("pointermove", (event) => {
-    if (grip.hasPointerCapture(event.pointerId)) split((event.clientX / panes.clientWidth) * 100);
-  });
-  grip.addEventListener("keydown", (event) => {
-    const step = event.key === "ArrowLeft" ? -2 : event.key === "ArrowRight" ? 2 : 0;
-    if (step) split(Number(grip.getAttribute("aria-valuenow") ?? 56) + step);
-  });
-}
-
-new Tree().start();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +105,18 @@ def recorded(client: str) -> list[SpanRecord]:
     return [_recorded(entry) for entry in sent["spans"]]
 
 
+def sent_by(client: str) -> list[SpanRecord]:
+    """The spans that another service's client sent us."""
+    requests = json.loads((PAYLOADS / "clients" / f"{client}.json").read_text())["requests"]
+    found: list[SpanRecord] = []
+    for request in requests:
+        if request["method"] == "POST" and request["path"].endswith("/v1/traces"):
+            body = base64.b64decode(request["body"])
+            packed = request["headers"].get("content-encoding") == "gzip"
+            found += decode_traces(gzip.decompress(body) if packed else body, json=False).spans
+    return found
+
+
 def everything() -> Iterator[tuple[SpanRecord, list[LogRecord]]]:
     """Every span there is, with its logs."""
     for name in scenarios():
@@ -111,6 +125,9 @@ def everything() -> Iterator[tuple[SpanRecord, list[LogRecord]]]:
             yield record, run.logs.get(identity, [])
     for path in sorted((PAYLOADS / "recorded").glob("*.json")):
         for record in recorded(path.stem):
+            yield record, []
+    for path in sorted((PAYLOADS / "clients").glob("*.json")):
+        for record in sent_by(path.stem):
             yield record, []
 
 

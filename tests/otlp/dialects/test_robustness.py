@@ -238,6 +238,16 @@ content_keys = st.sampled_from(
         "gcp.vertex.agent.llm_request",
         "gcp.vertex.agent.llm_response",
         "function.args",
+        "gen_ai.prompt",
+        "gen_ai.completion",
+        "gen_ai.usage.input_token_details",
+        "langsmith.metadata.usage_metadata",
+        "braintrust.input_json",
+        "braintrust.output_json",
+        "braintrust.metadata",
+        "braintrust.metrics",
+        "braintrust.scores",
+        "braintrust.span_attributes",
     ]
 )
 kinds = st.sampled_from(["llm", "tool", "retriever", "embedding", "reranker", "agent", "chain"])

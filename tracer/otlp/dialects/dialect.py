@@ -62,6 +62,8 @@ class Field(IntEnum):
     """That input tokens are sent without the cached ones, where the model's maker counts so."""
     IN_MILLISECONDS = 34
     """That TIME_TO_ANSWER was sent in milliseconds, and for streams alone."""
+    CACHE_HIT = 35
+    """That the answer came from the app's own cache, so that no model was asked."""
 
 
 DEFAULT_READERS: Final[Mapping[Field, Reader]] = {
@@ -82,6 +84,7 @@ DEFAULT_READERS: Final[Mapping[Field, Reader]] = {
     Field.TIME_TO_FIRST: values.seconds,
     Field.TIME_TO_ANSWER: values.seconds,
     Field.STREAM: values.flag,
+    Field.CACHE_HIT: values.flag,
     Field.TAGS: values.words,
     Field.METADATA: values.mapping,
 }

@@ -30,7 +30,10 @@ _HEAD: Final = 4_000
 _MODEL_INSIDE = re.compile(r'"model(?:_name|_id|Id)?"\s*:\s*"([^"\\]{1,200})"')
 _USAGE_INSIDE: Final = '"usage":'
 _ID_FIRST = re.compile(r'\s*\{\s*"id"\s*:\s*"([^"\\]{1,200})"')
-_INTERNAL = re.compile(r"ls_|langgraph_|lc_versions$|checkpoint_(?:ns|id)$|__pregel|thread_ts$|finish_reason$")
+_INTERNAL = re.compile(
+    r"ls_|langgraph_|lc_versions$|checkpoint_(?:ns|id)$|__pregel|thread_ts$|finish_reason$"
+    r"|LANG(?:SMITH|CHAIN)_|usage_metadata$"
+)
 _CALLS: Final = frozenset({Kind.llm, Kind.embedding, Kind.reranker})
 
 # Plain integers, since looking an enum's member up costs more than the whole walk may.
@@ -43,7 +46,7 @@ _COST, _COST_INPUT, _COST_OUTPUT = int(Field.COST), int(Field.COST_INPUT), int(F
 _TTFT, _TTFT_OR_ALL, _FIRST_AT = int(Field.TIME_TO_FIRST), int(Field.TIME_TO_ANSWER), int(Field.FIRST_TOKEN_AT)
 _STREAM, _SESSION, _USER = int(Field.STREAM), int(Field.SESSION), int(Field.USER)
 _ENVIRONMENT, _RELEASE, _SERVICE = int(Field.ENVIRONMENT), int(Field.RELEASE), int(Field.SERVICE)
-_IN_MILLISECONDS = int(Field.IN_MILLISECONDS)
+_IN_MILLISECONDS, _CACHE_HIT = int(Field.IN_MILLISECONDS), int(Field.CACHE_HIT)
 _TAGS, _METADATA, _ANNOUNCES = int(Field.TAGS), int(Field.METADATA), int(Field.ANNOUNCES)
 
 
@@ -93,6 +96,7 @@ def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
         provider=found[_PROVIDER],
         usage=usage_of(found),
         sent_cost=cost,
+        cache_hit=bool(found[_CACHE_HIT]) and kind in _CALLS,
         response_id=response_id,
         time_to_first_token=_time_to_first(span, found),
         session_id=found[_SESSION],

@@ -42,6 +42,8 @@ class Usage:
     cache_write: int | None = None
     reasoning: int | None = None
     audio: int | None = None
+    audio_output: int | None = None
+    """The part of `audio` that the model spoke; None where nobody told it apart."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,8 @@ class Facts:
     usage: Usage | None = None
     sent_cost: NanoUsd | None = None
     """A cost > 0 that the client computed; 0 is unknown, so None."""
+    cache_hit: bool = False
+    """The answer came from the app's own cache: the call cost nothing."""
     response_id: str | None = None
     time_to_first_token: Nanos | None = None
     session_id: str | None = None
@@ -79,6 +83,8 @@ class Value:
     value: Any
     raw: str
     """The text exactly as it was sent."""
+    full_length: int | None = None
+    """The text's length in characters before the client cut it; None when it was not cut."""
 
 
 Message: TypeAlias = dict[str, Any]

@@ -32,6 +32,7 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
         "prompt_cached_tokens",
         "input_tokens_details.cached_tokens",
         "prompt_tokens_details.cached_tokens",
+        "input_token_details.cache_read",
     ),
     Field.CACHE_WRITE: (
         "cache_creation_input_tokens",
@@ -39,6 +40,8 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
         "cacheCreationInputTokens",
         "cache_write_tokens",
         "input_cache_creation",
+        "prompt_cache_creation_tokens",
+        "input_token_details.cache_creation",
     ),
     Field.REASONING: (
         "reasoning_tokens",
@@ -47,9 +50,23 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
         "output_reasoning",
         "output_tokens_details.reasoning_tokens",
         "completion_tokens_details.reasoning_tokens",
+        "completion_reasoning_tokens",
+        "output_token_details.reasoning",
     ),
-    Field.AUDIO_INPUT: ("input_audio_tokens", "input_audio"),
-    Field.AUDIO_OUTPUT: ("output_audio_tokens", "output_audio"),
+    Field.AUDIO_INPUT: (
+        "input_audio_tokens",
+        "input_audio",
+        "prompt_tokens_details.audio_tokens",
+        "input_tokens_details.audio_tokens",
+        "input_token_details.audio",
+    ),
+    Field.AUDIO_OUTPUT: (
+        "output_audio_tokens",
+        "output_audio",
+        "completion_tokens_details.audio_tokens",
+        "output_tokens_details.audio_tokens",
+        "output_token_details.audio",
+    ),
 }
 """Names of the counts in an object that holds all of them; a dot leads into an object inside."""
 
@@ -86,7 +103,7 @@ def usage_of(found: list[Any]) -> Usage | None:
     if total is None or total < known:
         total = known if asked is not None or answered is not None else total
     audio = (heard or 0) + (spoken or 0) if heard is not None or spoken is not None else None
-    return Usage(asked, answered, total, cached, written, reasoning, audio)
+    return Usage(asked, answered, total, cached, written, reasoning, audio, spoken)
 
 
 def _named(sent: Mapping[str, Any], field: Field) -> int | None:

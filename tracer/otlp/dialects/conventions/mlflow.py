@@ -146,5 +146,6 @@ DIALECT = Dialect(
         Field.SESSION: (Key("mlflow.trace.session", values.quoted),),
         Field.USER: (Key("mlflow.trace.user", values.quoted),),
     },
+    families={"mlflow.traceTag.": Field.METADATA},
     content=content,
 )

@@ -28,5 +28,13 @@ DIALECT = Dialect(
         Field.SERVICE: ("service.name",),
         Field.RELEASE: ("service.version",),
         Field.TAGS: ("tags", "app.tags"),
+        Field.CACHE_HIT: (
+            "llm.cache_hit",
+            "gen_ai.cache_hit",
+            "gen_ai.cache.hit",
+            "llm.is_cached",
+            "cache.hit",
+            "cache_hit",
+        ),
     },
 )

@@ -1,0 +1,104 @@
+"""Deleting over REST: one trace, or what a project has of a time; and how far a deletion is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from sqlalchemy import Connection
+
+from tracer.api import schemas
+from tracer.api.answers import JsonAnswer
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
+from tracer.errors import BadRequest, NotFound
+from tracer.ingest.deleter import Deleter
+from tracer.ingest.receipts import Receipt
+from tracer.queries.projects import project_by_name, projects
+from tracer.queries.scope import Scope
+from tracer.queries.traces import traces_of_id
+from tracer.units import rfc3339
+
+router = APIRouter(prefix="/api/v1", tags=["deleting"], responses=REFUSALS)
+
+SHORT_WAIT_S = 1.0
+"""A deletion by time that is done within this is answered with its finished receipt."""
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": schemas.Deletion, "description": "Under way: ask for the receipt again"}
+}
+LAST_ID = 2**63 - 1
+
+
+@router.delete("/traces/{trace_id}", response_model=schemas.Deletion, responses=ACCEPTED)
+def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = None) -> Response:
+    """Delete one trace for good: its spans, bodies, log records; what comes late for it is refused for 30 days."""
+    reader = Reader(request)
+    deleter: Deleter = request.app.state.deleter
+    with reader.store.reading() as conn:
+        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        found = traces_of_id(conn, scope=reader.scope, trace_id=trace_id.lower(), project_id=project_id)
+    if len(found) > 1:
+        raise BadRequest("This id is in more than one project: name the one that is meant.", field="project")
+    receipt = deleter.delete_trace(found[0].id, project_id=found[0].project_id)
+    return _answer(request, reader, receipt)
+
+
+@router.delete("/traces", response_model=schemas.Deletion, responses=ACCEPTED)
+def delete_traces(
+    request: Request,
+    project: ProjectName = None,
+    q: Annotated[str, Query(max_length=4000)] = "",
+    since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
+    until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
+) -> Response:
+    """Delete a project's traces for good: all that are there now, or those that started in the time given."""
+    if q.strip():
+        raise BadRequest("Deleting by q is not served by this version yet.", field="q")
+    if project is None:
+        raise BadRequest("Name the project whose traces are to be deleted.", field="project")
+    reader = Reader(request)
+    deleter: Deleter = request.app.state.deleter
+    start, end = read_moment(since, "from"), read_moment(until, "to")
+    with reader.store.reading() as conn:
+        project_id = project_by_name(conn, scope=reader.scope, name=project).id
+    receipt = deleter.ask(project_id=project_id, since=start, until=end)
+    return _answer(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
+
+
+@router.get("/deletions/{deletion_id}", response_model=schemas.Deletion)
+def get_deletion(request: Request, deletion_id: Annotated[int, Path(ge=1, le=LAST_ID)]) -> Response:
+    """How far a deletion is."""
+    reader = Reader(request)
+    deleter: Deleter = request.app.state.deleter
+    receipt = deleter.receipt(deletion_id)
+    if not _visible(receipt, reader.scope):
+        raise NotFound(f"There is no deletion {deletion_id}.", field="deletion_id")
+    with reader.store.reading() as conn:
+        return JsonAnswer(_shape(conn, reader.scope, receipt))
+
+
+def _visible(receipt: Receipt, scope: Scope) -> bool:
+    return scope.project_ids is None if receipt.project_id is None else scope.allows(receipt.project_id)
+
+
+def _answer(request: Request, reader: Reader, receipt: Receipt) -> Response:
+    with reader.store.reading() as conn:
+        shaped = _shape(conn, reader.scope, receipt)
+    if receipt.state == "done":
+        return JsonAnswer(shaped)
+    where = f"{request.scope.get('root_path', '')}/api/v1/deletions/{receipt.id}"
+    return JsonAnswer(shaped, 202, headers={"location": where, "retry-after": "1"})
+
+
+def _shape(conn: Connection, scope: Scope, receipt: Receipt) -> dict[str, object]:
+    names = {one.id: one.name for one in projects(conn, scope=scope)}
+    return {
+        "id": receipt.id,
+        "project": names.get(receipt.project_id) if receipt.project_id is not None else None,
+        "state": receipt.state,
+        "traces": receipt.traces,
+        "spans": receipt.spans,
+        "total_traces": receipt.total_traces,
+        "started_at": rfc3339(receipt.started_at),
+        "finished_at": None if receipt.finished_at is None else rfc3339(receipt.finished_at),
+    }

@@ -1,0 +1,85 @@
+"""Metrics over REST: series and totals of a project's steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from tracer.api import schemas, shape
+from tracer.api.answers import JsonAnswer
+from tracer.api.traces import REFUSALS, Moment, ProjectName, read_moment
+from tracer.auth import Caller
+from tracer.errors import BadRequest
+from tracer.queries.metrics import BY, By, metrics, read_interval
+from tracer.queries.projects import project_by_name, projects
+from tracer.queries.rows import ProjectRow
+from tracer.queries.scope import Scope
+from tracer.store.engine import Store
+from tracer.units import DAY, UnixNanos
+
+router = APIRouter(prefix="/api/v1", tags=["metrics"], responses=REFUSALS)
+
+
+@router.get("/metrics", response_model=schemas.Metrics)
+def get_metrics(
+    request: Request,
+    project: ProjectName = None,
+    q: Annotated[str, Query(max_length=4000)] = "",
+    since: Annotated[Moment, Query(alias="from", description="A day before `to` without.")] = None,
+    until: Annotated[Moment, Query(alias="to", description="Now without.")] = None,
+    by: Annotated[str | None, Query(max_length=40, description="`name`, `kind`, `model` or `status`.")] = None,
+    interval: Annotated[
+        str | None, Query(max_length=20, examples=["1h", "1d"], description="One that fits the time without.")
+    ] = None,
+    of: Annotated[str, Query(max_length=40, description="`steps`")] = "steps",
+    limit: Annotated[int, Query(ge=1, le=50, description="How many series; all others share one.")] = 10,
+) -> Response:
+    """Counts, errors, durations, tokens and cost of a project's finished steps, in whole hours (UTC).
+
+    Percentiles are within 3 %. Tokens and cost are those of model and embedding steps.
+    """
+    if of != "steps":
+        raise BadRequest(f"Metrics of {of[:40]!r} are not served by this version yet: use of=steps.", field="of")
+    if q.strip():
+        raise BadRequest("Metrics of a search (q) are not served by this version yet.", field="q")
+    store: Store = request.app.state.store
+    caller: Caller = request.state.caller
+    end = read_moment(until, "to") or UnixNanos(time.time_ns())
+    begin = read_moment(since, "from")
+    length = read_interval(interval) if interval is not None else None
+    with store.reading() as conn:
+        found = _project(conn, caller.scope, project)
+        answer = metrics(
+            conn,
+            scope=caller.scope,
+            project_id=found.id,
+            since=UnixNanos(end - DAY) if begin is None else begin,
+            until=end,
+            by=_by(by),
+            interval=length,
+            limit=limit,
+        )
+    return JsonAnswer({"project": found.name, "of": of, "by": by, **shape.metrics(answer)})
+
+
+def _project(conn: Connection, scope: Scope, name: str | None) -> ProjectRow:
+    if name:
+        return project_by_name(conn, scope=scope, name=name)
+    found = projects(conn, scope=scope)
+    if len(found) != 1:
+        raise BadRequest("Say of which project: metrics are kept for each.", field="project")
+    return found[0]
+
+
+def _by(text: str | None) -> By | None:
+    if text is None:
+        return None
+    for one in BY:
+        if one == text:
+            return one
+    raise BadRequest(
+        f"Metrics by {text[:40]!r} are not served by this version: use one of {', '.join(BY)}.", field="by"
+    )

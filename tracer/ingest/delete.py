@@ -1,0 +1,113 @@
+"""Takes traces out of every table. `delete_traces` is the one place that knows what belongs to a trace.
+
+A trace is gone for readers, counters and senders with the transaction of `delete_traces`. The rows of a large one
+follow in slices (`sweep`), so that no transaction grows with a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tracer.ingest import cube
+from tracer.ingest.apply import Changes
+from tracer.ingest.locks import lock_traces
+from tracer.ingest.tombstones import write_tombstones
+from tracer.store.models import PACKS_PER_TRACE
+from tracer.store.sql import Sql
+
+LARGE = 2_000
+"""Spans from which a trace's rows go in slices of their own."""
+
+PACKS_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class Deleted:
+    """What one transaction took out."""
+
+    traces: int = 0
+    spans: int = 0
+    changes: Changes = field(default_factory=Changes)
+
+
+def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int, now: int) -> Deleted:
+    """Delete the traces of these row numbers that are still there, in the transaction that the caller commits.
+
+    Their rows, tombstones, counters and lines in the change feed change together; `shard` is the writer's, `now` Unix
+    nanoseconds. What is derived from spans (and asks for them) is taken back before they go.
+    """
+    rows = sorted(
+        sql.rows_in("SELECT id, project_id, trace_id FROM trace WHERE id IN ({keys})", sorted(set(pks))),
+        key=lambda row: (row.project_id, row.trace_id),
+    )
+    lock_traces(sql, [row.trace_id for row in rows])
+    # Read again under the locks: another process may have deleted some, or added spans to others.
+    rows = sorted(
+        sql.rows_in(
+            "SELECT id, project_id, trace_id, span_count FROM trace WHERE id IN ({keys})", [row.id for row in rows]
+        ),
+        key=lambda row: (row.project_id, row.trace_id),
+    )
+    deleted = Deleted(changes=Changes(at=now))
+    if not rows:
+        return deleted
+    keys = [(row.project_id, row.trace_id) for row in rows]
+    small = [row.id for row in rows if row.span_count <= LARGE]
+    large = [(row.id, row.project_id, deletion_id) for row in rows if row.span_count > LARGE]
+    write_tombstones(sql, keys, now)
+    _count_off(sql, [(row.project_id, row.span_count) for row in rows], shard)
+    cube.subtract(sql, small)
+    sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])
+    sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ?", [(key[1], key[0]) for key in keys])
+    sql.many("DELETE FROM partial_output WHERE trace_pk = ?", [(row.id,) for row in rows])
+    sql.many("DELETE FROM span WHERE trace_pk = ?", [(pk,) for pk in small])
+    sql.many("DELETE FROM pack WHERE id >= ? AND id < ?", [_pack_range(pk) for pk in small])
+    sql.insert("remains", ("trace_pk", "project_id", "deletion_id"), large)
+    sql.insert("change", ("project_id", "trace_id", "at"), [(*key, now) for key in keys])
+    for row in rows:
+        deleted.traces += 1
+        deleted.spans += row.span_count
+        deleted.changes.add((row.project_id, row.trace_id))
+    return deleted
+
+
+def sweep(sql: Sql, *, spans: int) -> bool:
+    """Delete up to so many rows of a large trace that was deleted; False when no such trace is left."""
+    found = sql.rows("SELECT trace_pk, project_id FROM remains ORDER BY trace_pk LIMIT 1")
+    if not found:
+        return False
+    pk, project_id = found[0].trace_pk, found[0].project_id
+    rows = sql.rows("SELECT * FROM span WHERE trace_pk = ? ORDER BY span_id LIMIT ?", [pk, spans])
+    cube.take_away(sql, [cube.counted_row(project_id, row) for row in rows])
+    sql.many("DELETE FROM span WHERE trace_pk = ? AND span_id = ?", [(pk, row.span_id) for row in rows])
+    gone = len(rows)
+    if gone == 0:
+        gone = sql.run(
+            "DELETE FROM pack WHERE id IN (SELECT id FROM pack WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+            [*_pack_range(pk), PACKS_AT_ONCE],
+        )
+    if gone == 0:
+        sql.run("DELETE FROM remains WHERE trace_pk = ?", [pk])
+    return True
+
+
+def _pack_range(pk: int) -> tuple[int, int]:
+    return pk * PACKS_PER_TRACE, (pk + 1) * PACKS_PER_TRACE
+
+
+def _count_off(sql: Sql, traces: Sequence[tuple[int, int]], shard: int) -> None:
+    """Take traces, given as (project id, spans), off this process's shard of the counters."""
+    counts: dict[int, list[int]] = {}
+    for project_id, spans in traces:
+        count = counts.setdefault(project_id, [0, 0])
+        count[0] -= 1
+        count[1] -= spans
+    sql.insert(
+        "project_counter",
+        ("project_id", "shard", "trace_count", "span_count"),
+        [(project_id, shard, *count) for project_id, count in sorted(counts.items())],
+        then="ON CONFLICT (project_id, shard) DO UPDATE SET "
+        "trace_count = project_counter.trace_count + excluded.trace_count, "
+        "span_count = project_counter.span_count + excluded.span_count",
+    )

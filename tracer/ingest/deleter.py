@@ -1,0 +1,318 @@
+"""Carries deletions out: in slices between the writer's commits, gone on with after a restart, with a receipt."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from tracer.errors import NotFound, TracerError
+from tracer.ingest import receipts
+from tracer.ingest.apply import Changes
+from tracer.ingest.choose import Candidate, count_meant, in_order, oldest_first, projects_of
+from tracer.ingest.delete import Deleted, delete_traces, sweep
+from tracer.ingest.receipts import Receipt
+from tracer.ingest.reclaim import reclaim, spans_beyond
+from tracer.ingest.retention import Retention
+from tracer.ingest.waiting_logs import LogKey, drop_logs, waiting_logs
+from tracer.ingest.writer import Writer
+from tracer.store.engine import Store
+from tracer.store.sql import Sql
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""How long a request waits for a deletion before it is answered with a receipt that is not done."""
+
+SLICE_S = 0.03
+"""What a slice should take: batches wait for it. Slices grow and shrink towards it."""
+
+FEWEST_SPANS, FIRST_SPANS, MOST_SPANS = 200, 1_000, 10_000
+LOOK_EVERY_S = 10.0
+"""How often an idle process looks for deletions that another one left."""
+
+TRY_AGAIN_S = 1.0
+POLITE_PAUSE_S = 0.02
+T = TypeVar("T")
+
+
+class Deleter:
+    """Deletes what it is asked for and what is older or larger than `retention` allows.
+
+    `delete_trace`, `ask` and `wait` may be called from any thread. `on_commit` is told of the traces that went.
+    `polite` leaves the database free between slices for as long as one took: for a process beside the server's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        *,
+        on_commit: Callable[[Changes], None],
+        retention: Retention | None = None,
+        polite: bool = False,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._on_commit = on_commit
+        self._retention = retention
+        self._polite = polite
+        self._spans = FIRST_SPANS
+        self._took = 0.0
+        """Seconds that the last slice held the writer."""
+        self._wake = threading.Condition()
+        self._asked = False
+        self._held: int | None = None
+        """The deletion that the database did not take to its end: it is gone on with before others."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="deleter", daemon=True)
+
+    def start(self) -> None:
+        """Begin: go on with what is unfinished, and keep to the retention from now on."""
+        if not self._store.read_only:
+            self._thread.start()
+
+    def stop(self, *, within: float | None = None) -> None:
+        """End after the slice that is under way, or after `within` seconds; what is left goes on at the next start."""
+        self._stopping.set()
+        with self._wake:
+            self._wake.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(within)
+
+    def delete_trace(self, pk: int, *, project_id: int) -> Receipt:
+        """Delete one trace, by its row number: it is gone when this returns, and mostly its space too.
+
+        Raises NotFound when it is not there, Unavailable when the database is away.
+        """
+        end = time.monotonic() + PATIENCE_S
+        deletion_id, deleted = self._slice(partial(self._delete_one, pk, project_id))
+        if not deleted.traces:
+            raise NotFound("This trace is not there any more.", field="trace_id")
+        self._on_commit(deleted.changes)
+        out_of_time = partial(self._is_past, end)
+        if not self._finish(deletion_id, out_of_time):
+            self._slice(lambda sql: receipts.put_back(sql, deletion_id))
+            self._notify()
+        return self.receipt(deletion_id)
+
+    def ask(
+        self, *, project_id: int | None, since: int | None = None, until: int | None = None, max_size: int | None = None
+    ) -> Receipt:
+        """Ask for a deletion: a project's (or every) trace that is there now and started in the time.
+
+        With `max_size`, the oldest of them until the database holds no more bytes. Returns at once.
+        """
+        deletion_id = self._slice(
+            lambda sql: receipts.open_receipt(
+                sql, now=time.time_ns(), project_id=project_id, since=since, until=until, max_size=max_size
+            )
+        )
+        self._notify()
+        return self.receipt(deletion_id)
+
+    def wait(self, deletion_id: int, *, seconds: float) -> Receipt:
+        """The receipt, once it is done or after so many seconds."""
+        end = time.monotonic() + seconds
+        while True:
+            receipt = self.receipt(deletion_id)
+            if receipt.state in ("done", "failed") or self._is_past(end):
+                return receipt
+            with self._wake:
+                self._wake.wait(0.02)
+
+    def receipt(self, deletion_id: int) -> Receipt:
+        """How far a deletion is; raises NotFound."""
+        with self._store.reading() as connection:
+            found = receipts.read_receipt(Sql(connection), deletion_id)
+        if found is None:
+            raise NotFound(f"There is no deletion {deletion_id}.", field="deletion_id")
+        return found
+
+    def carry_out(self, deletion_id: int, *, told: Callable[[Receipt], None] = lambda _: None) -> bool:
+        """Do a deletion in this thread; False when another process does it, or when this one stops before the end.
+
+        `told` hears of each slice.
+        """
+        claimed = self._held == deletion_id
+        if not claimed and not self._slice(lambda sql: receipts.claim(sql, deletion_id, time.time_ns())):
+            return False
+        self._held = deletion_id
+        receipt = self.receipt(deletion_id)
+        try:
+            whole = not receipt.newest_pk or self._delete_meant(receipt, told)
+            return whole and self._finish(deletion_id, self._stopping.is_set)
+        except TracerError:
+            raise  # the database is away: whoever called comes back to it
+        except Exception:
+            self._held = None
+            self._slice(lambda sql: receipts.close_receipt(sql, deletion_id, now=time.time_ns(), state="failed"))
+            raise
+
+    def _delete_meant(self, receipt: Receipt, told: Callable[[Receipt], None]) -> bool:
+        if receipt.max_size is not None:
+            return self._shrink(receipt, receipt.max_size, told)
+        if receipt.total_traces is None:
+            total = count_meant(self._store, receipt)
+            self._slice(lambda sql: receipts.set_total(sql, receipt.id, total))
+        for project_id in projects_of(self._store, receipt):
+            for rows in in_order(self._store, receipt, project_id):
+                left = rows
+                while left:
+                    part = _first_of(left, self._spans)
+                    if not self._delete(receipt.id, [row.pk for row in part], told):
+                        return False
+                    left = left[len(part) :]
+        for keys in waiting_logs(self._store, receipt):
+            if self._stopping.is_set():
+                return False
+            self._slice(partial(self._drop_logs, receipt.id, keys))
+        return True
+
+    def _drop_logs(self, deletion_id: int, keys: list[LogKey], sql: Sql) -> None:
+        now = time.time_ns()
+        drop_logs(sql, keys, now)
+        receipts.advance(sql, deletion_id, now=now)
+
+    def _shrink(self, receipt: Receipt, max_size: int, told: Callable[[Receipt], None]) -> bool:
+        for rows in oldest_first(self._store, receipt):
+            left = rows
+            while left:
+                excess = spans_beyond(self._store, max_size)
+                if excess == 0:
+                    return True
+                part = _first_of(left, min(excess, self._spans))
+                if not self._delete(receipt.id, [row.pk for row in part], told):
+                    return False
+                left = left[len(part) :]
+        return True
+
+    def _delete(self, deletion_id: int, pks: list[int], told: Callable[[Receipt], None]) -> bool:
+        if self._stopping.is_set():
+            return False
+
+        def work(sql: Sql) -> Deleted:
+            now = time.time_ns()
+            deleted = delete_traces(sql, pks, deletion_id=deletion_id, shard=self._writer.shard, now=now)
+            receipts.advance(sql, deletion_id, now=now, traces=deleted.traces, spans=deleted.spans)
+            return deleted
+
+        deleted = self._slice(work)
+        if deleted.traces:
+            self._on_commit(deleted.changes)
+        self._learn(deleted.spans)
+        told(self.receipt(deletion_id))
+        return self._sweep(deletion_id, self._stopping.is_set)
+
+    def _delete_one(self, pk: int, project_id: int, sql: Sql) -> tuple[int, Deleted]:
+        now = time.time_ns()
+        deletion_id = receipts.open_receipt(sql, now=now, project_id=project_id, newest_pk=0, state="running")
+        deleted = delete_traces(sql, [pk], deletion_id=deletion_id, shard=self._writer.shard, now=now)
+        if deleted.traces:
+            receipts.set_total(sql, deletion_id, deleted.traces)
+            receipts.advance(sql, deletion_id, now=now, traces=deleted.traces, spans=deleted.spans)
+        else:
+            receipts.withdraw(sql, deletion_id)
+        return deletion_id, deleted
+
+    def _finish(self, deletion_id: int, stop: Callable[[], bool]) -> bool:
+        """Delete the rest of large traces, give the space back, close the receipt; False when `stop` said so before."""
+        if not self._sweep(deletion_id, stop):
+            return False
+        spans = self.receipt(deletion_id).spans
+        if not reclaim(self._store, self._writer, spans=spans, stop=stop):
+            return False
+        self._slice(lambda sql: receipts.close_receipt(sql, deletion_id, now=time.time_ns()))
+        self._held = None if self._held == deletion_id else self._held
+        with self._wake:
+            self._wake.notify_all()
+        return True
+
+    def _sweep(self, deletion_id: int, stop: Callable[[], bool]) -> bool:
+        def work(sql: Sql) -> bool:
+            more = sweep(sql, spans=self._spans)
+            if more:
+                receipts.advance(sql, deletion_id, now=time.time_ns())
+            return more
+
+        while self._slice(work):
+            if stop():
+                return False
+        return True
+
+    def _slice(self, work: Callable[[Sql], T]) -> T:
+        """Do one slice on the writer's thread."""
+
+        def timed(connection: Connection) -> T:
+            start = time.perf_counter()
+            try:
+                return work(Sql(connection))
+            finally:
+                self._took = time.perf_counter() - start
+
+        result = self._writer.run(timed).result()
+        if self._polite:
+            self._stopping.wait(max(self._took, POLITE_PAUSE_S))
+        return result
+
+    def _learn(self, spans: int) -> None:
+        """Make slices larger or smaller, after one of so many spans."""
+        if self._took > 2 * SLICE_S:
+            self._spans = max(FEWEST_SPANS, self._spans // 2)
+        elif self._took < SLICE_S / 2 and spans > self._spans // 2:
+            self._spans = min(MOST_SPANS, self._spans * 3 // 2)
+
+    def _is_past(self, end: float) -> bool:
+        return self._stopping.is_set() or time.monotonic() > end
+
+    def _notify(self) -> None:
+        with self._wake:
+            self._asked = True
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with self._wake:
+                self._asked = False
+            try:
+                worked = self._work()
+            except TracerError as problem:
+                logger.info("a deletion waits: %s", problem)
+                self._stopping.wait(TRY_AGAIN_S)
+                continue
+            except Exception:
+                logger.exception("a deletion failed")
+                worked = False
+            with self._wake:
+                if not worked and not self._asked and not self._stopping.is_set():
+                    self._wake.wait(LOOK_EVERY_S)
+
+    def _work(self) -> bool:
+        """Do one deletion; when there is none, ask for what the retention wants. True when something was done."""
+        deletion_id = self._held
+        if deletion_id is None:
+            with self._store.reading() as connection:
+                deletion_id = receipts.next_unfinished(Sql(connection), time.time_ns())
+        if deletion_id is not None:
+            self.carry_out(deletion_id)
+            return True
+        due = self._retention.due(self._store) if self._retention is not None else None
+        if due is None:
+            return False
+        self.ask(project_id=None, until=due.until, max_size=due.max_size)
+        return True
+
+
+def _first_of(rows: Sequence[Candidate], spans: int) -> Sequence[Candidate]:
+    """As many of the first traces as have so many spans together, at least one."""
+    total = 0
+    for number, row in enumerate(rows):
+        total += row.spans
+        if total > spans:
+            return rows[: max(1, number)]
+    return rows

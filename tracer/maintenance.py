@@ -1,0 +1,167 @@
+"""What the commands `prune` and `verify` do, beside a server that may be running on the same database."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import TypeVar
+
+import click
+
+from tracer.errors import BadSetting, DatabaseAway, TracerError, Unavailable
+from tracer.ingest.deleter import Deleter
+from tracer.ingest.receipts import Receipt
+from tracer.ingest.reclaim import database_size, size_in_use
+from tracer.ingest.verify import verify
+from tracer.ingest.writer import Writer
+from tracer.prices import PriceBook
+from tracer.queries.projects import project_by_name
+from tracer.queries.scope import EVERYTHING
+from tracer.settings import Settings
+from tracer.store.engine import Store
+from tracer.store.migrate import revisions
+from tracer.units import DAY, UnixNanos, format_bytes, format_count, parse_length, rfc3339
+
+T = TypeVar("T")
+TELL_EVERY_S = 1.0
+TRIES = 30
+"""How often, a second apart, a database that is busy or away is asked again."""
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The database as it is: it is neither made nor migrated.
+
+    Raises DatabaseAway when it is not there, or has not this version's schema.
+    """
+    url = settings.database_url
+    store = Store(url, durability=settings.durability)
+    try:
+        if store.file is not None and not store.file.exists():
+            raise DatabaseAway(f"There is no database at {store.file}.")
+        try:
+            with store.reading() as connection:
+                pending = revisions(connection).pending
+        except TracerError as problem:
+            raise DatabaseAway(f"{store.description}: {problem.message}") from problem
+        if pending:
+            words = ", ".join(pending)
+            raise DatabaseAway(f"The database lacks the migrations {words}: run `stepscope migrate` first.")
+        yield store
+    finally:
+        store.close()
+
+
+def run_verify(settings: Settings, *, as_json: bool) -> int:
+    """Print every difference, one a line, and return how many there are."""
+    count = 0
+    with opened(settings) as store:
+        for difference in verify(store):
+            count += 1
+            click.echo(json.dumps(asdict(difference), ensure_ascii=False) if as_json else str(difference))
+    if not as_json:
+        click.echo(f"{format_count(count)} differences." if count else "Everything is as the spans say.")
+    return count
+
+
+def run_prune(settings: Settings, *, older_than: str | None, project: str | None) -> None:
+    """Delete what is older or larger than asked for, telling how far it is.
+
+    Raises BadSetting when nothing was asked for, NotFound for a project that is not there.
+    """
+    age = _age(settings, older_than)
+    if age is None and settings.max_size is None:
+        raise BadSetting("nothing to do: give --older-than or --max-size, or set retention_days or max_size.")
+    with opened(settings) as store:
+        if store.read_only:
+            raise DatabaseAway(f"{store.description} cannot be written, so nothing can be deleted.")
+        before = database_size(store)
+        project_id = None
+        if project is not None:
+            with store.reading() as connection:
+                project_id = project_by_name(connection, scope=EVERYTHING, name=project).id
+        writer = Writer(store, prices=PriceBook(), on_commit=lambda _: None)
+        deleter = Deleter(store, writer, on_commit=lambda _: None, polite=True)
+        writer.start()
+        try:
+            if age is not None:
+                until = UnixNanos(time.time_ns() - age)
+                click.echo(f"Deleting what started before {rfc3339(until // 10**9 * 10**9)}")
+                _carry_out(deleter, lambda: deleter.ask(project_id=project_id, until=until))
+            cap = settings.max_size
+            if cap is not None:
+                _shrink(store, deleter, project_id, cap)
+        finally:
+            deleter.stop()
+            writer.stop()
+        click.echo(f"The database takes {format_bytes(database_size(store))}; it took {format_bytes(before)}.")
+
+
+def _shrink(store: Store, deleter: Deleter, project_id: int | None, max_size: int) -> None:
+    used = size_in_use(store)
+    if used <= max_size:
+        click.echo(f"{format_bytes(used)} are in use, which is within {format_bytes(max_size)}.")
+        return
+    click.echo(f"{format_bytes(used)} are in use; deleting the oldest traces until {format_bytes(max_size)} are")
+    _carry_out(deleter, lambda: deleter.ask(project_id=project_id, max_size=max_size))
+
+
+def _age(settings: Settings, older_than: str | None) -> int | None:
+    if older_than is None:
+        return None if settings.retention_days is None else settings.retention_days * DAY
+    try:
+        return parse_length(older_than)
+    except ValueError as problem:
+        raise BadSetting(f"--older-than {older_than[:40]!r}: {problem}.", field="older_than") from None
+
+
+def _carry_out(deleter: Deleter, ask: Callable[[], Receipt]) -> None:
+    """Do one deletion here, or watch it when a running server has taken it up."""
+    receipt = _patiently(ask)
+    telling = _Telling()
+    while receipt.state not in ("done", "failed"):
+        if not _patiently(partial(deleter.carry_out, receipt.id, told=telling)):
+            time.sleep(TELL_EVERY_S)
+        receipt = _patiently(partial(deleter.receipt, receipt.id))
+        telling(receipt)
+    words = f"{format_count(receipt.traces)} traces with {format_count(receipt.spans)} spans"
+    if receipt.state == "failed":
+        raise Unavailable(f"The deletion failed after {words}; the server's log says why.")
+    telling.end()
+    click.echo(f"Deleted {words}.")
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    for _ in range(TRIES):
+        try:
+            return ask()
+        except Unavailable:
+            time.sleep(1)
+    return ask()
+
+
+class _Telling:
+    """Tells how far a deletion is, now and then; on a terminal in one line."""
+
+    def __init__(self) -> None:
+        self._told_at = time.monotonic()
+        self._in_place = sys.stdout.isatty()
+
+    def __call__(self, receipt: Receipt) -> None:
+        """Take note of a slice."""
+        if time.monotonic() - self._told_at < TELL_EVERY_S or receipt.state == "done":
+            return
+        self._told_at = time.monotonic()
+        of = "" if receipt.total_traces is None else f" of {format_count(receipt.total_traces)}"
+        words = f"  {format_count(receipt.traces)}{of} traces, {format_count(receipt.spans)} spans"
+        click.echo(f"\r{words}" if self._in_place else words, nl=not self._in_place)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._in_place:
+            click.echo()

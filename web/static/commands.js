@@ -1,0 +1,135 @@
+// Every action of a page with its key: run by the key, listed by `?`, found by name with Ctrl+K or ⌘K.
+
+import { make, near, typing } from "./dom.js";
+
+/**
+ * @typedef {object} Command
+ * @property {string} keys as shown: keys apart by a space do the same
+ * @property {string} words what it does
+ * @property {() => void} [run] none for keys that only make sense where they are pressed
+ * @property {boolean} [alike] one of several that the list of keys sums up in another line
+ */
+
+export class Commands {
+  /** @param {Command[]} commands */
+  constructor(commands) {
+    this.commands = commands;
+    /** @type {Map<string, Command>} */
+    this.byKey = new Map();
+    for (const command of commands) for (const key of command.keys.split(" ")) this.byKey.set(key, command);
+    this.dialog = document.createElement("dialog");
+    this.dialog.id = "commands";
+    document.body.append(this.dialog);
+    this.dialog.addEventListener("click", (event) => {
+      if (event.target === this.dialog) this.dialog.close();
+    });
+    document.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("click", (event) => {
+      const button = near(event, "[data-command]");
+      if (button) this.byKey.get(button.dataset.command ?? "")?.run?.();
+    });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      if (this.dialog.open) this.dialog.close();
+      else this.openPalette();
+      return;
+    }
+    if (event.defaultPrevented || this.dialog.open || typing(event)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const command = this.byKey.get(event.key);
+    if (!command?.run) return;
+    event.preventDefault();
+    command.run();
+  }
+
+  /** List all keys. */
+  openKeys() {
+    const list = make("dl", "keylist");
+    for (const { keys, words, alike } of this.commands) {
+      if (alike) continue;
+      const term = make("dt");
+      for (const key of keys.split(" ")) term.append(make("kbd", "", key), " ");
+      const line = make("div");
+      line.append(term, make("dd", "", words));
+      list.append(line);
+    }
+    const close = make("button", "btn", "Close");
+    close.addEventListener("click", () => this.dialog.close());
+    const head = make("h2", "", "Keys");
+    head.append(close);
+    this.#show("Keys", head, list);
+    close.focus();
+  }
+
+  /** Let the reader find an action by its name. */
+  openPalette() {
+    const input = document.createElement("input");
+    input.type = "text";
+    input.placeholder = "What do you want to do?";
+    input.setAttribute("aria-label", "Find an action");
+    input.setAttribute("role", "combobox");
+    input.setAttribute("aria-expanded", "true");
+    input.setAttribute("aria-controls", "palette");
+    const list = make("ul", "palette");
+    list.id = "palette";
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", "Actions");
+    const able = this.commands.filter((command) => command.run);
+    let at = 0;
+    /** @type {Command[]} */
+    let shown = able;
+    const draw = () => {
+      const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      shown = able.filter(({ words }) => wanted.every((word) => words.toLowerCase().includes(word)));
+      at = Math.max(0, Math.min(at, shown.length - 1));
+      list.replaceChildren(
+        ...shown.map(({ keys, words }, place) => {
+          const item = make("li", "", words);
+          item.id = `palette-${place}`;
+          item.setAttribute("role", "option");
+          item.setAttribute("aria-selected", String(place === at));
+          item.append(make("kbd", "", keys.split(" ")[0] ?? ""));
+          return item;
+        }),
+      );
+      if (!shown.length) list.append(make("li", "faint", "No action has these words."));
+      input.setAttribute("aria-activedescendant", shown.length ? `palette-${at}` : "");
+      list.children[at]?.scrollIntoView({ block: "nearest" });
+    };
+    /** @param {number} place */
+    const take = (place) => {
+      this.dialog.close();
+      shown[place]?.run?.();
+    };
+    input.addEventListener("input", () => {
+      at = 0;
+      draw();
+    });
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") at += 1;
+      else if (event.key === "ArrowUp") at -= 1;
+      else if (event.key === "Enter") return take(at);
+      else return;
+      event.preventDefault();
+      draw();
+    });
+    list.addEventListener("click", (event) => {
+      const item = near(event, "li");
+      if (item?.id) take(Number(item.id.slice("palette-".length)));
+    });
+    draw();
+    this.#show("Actions", input, list);
+    input.focus();
+  }
+
+  /** @param {string} name @param {...Node} content */
+  #show(name, ...content) {
+    this.dialog.setAttribute("aria-label", name);
+    this.dialog.replaceChildren(...content);
+    this.dialog.showModal();
+  }
+}
