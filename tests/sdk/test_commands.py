@@ -15,7 +15,7 @@ from tests.sdk.test_processes import SOURCE
 
 def run(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("STEPSCOPE", "PYTEST", "OTEL"))}
-    env |= {"PYTHONPATH": SOURCE, "XDG_STATE_HOME": str(tmp_path), **environment}
+    env |= {"PYTHONPATH": SOURCE, "XDG_STATE_HOME": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 

@@ -15,7 +15,7 @@ from ._config import Config
 from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
 from ._foreign import Foreign
 from ._masks import Masks
-from ._overflow import CHUNK, SCORE, Out, Overflow
+from ._overflow import SCORE, Out, Overflow
 from ._scores import Score
 from ._spool import Spool
 from ._steps import Step
@@ -34,6 +34,9 @@ PATIENCE = 1.0
 LAST_SPANS = 4096
 LAST_BYTES = 12 * 1024 * 1024
 """Of what goes to disk at the end: each release of the interpreter's lock may cost five milliseconds."""
+LAST_WORK = 0.5
+LAST_WAIT = 2.0
+"""Seconds of this process's own work that may go into it, and of waiting for the machine to let it."""
 LOOK = 64
 """Steps written between two such looks."""
 BREATH = 16
@@ -60,7 +63,8 @@ class Delivery:
         self._client: Client | None = None
         self._spool = Spool(config)
         self._spool_seen = False
-        self._overflow = Overflow(self._spool.nameless, self._written)
+        self.overflow = Overflow(self._spool.nameless, self._written)
+        self._spool.besides = lambda: self.overflow.size
         self._stopped: Callable[[], bool] = _never
         self._aside = False
         self._next_up: Step | Out | None = None
@@ -91,7 +95,7 @@ class Delivery:
     @property
     def on_disk(self) -> int:
         """Steps of this process that are on disk, written out or put aside."""
-        return self._spool.waiting + self._overflow.waiting
+        return self._spool.waiting + self.overflow.waiting
 
     @property
     def unreachable(self) -> bool:
@@ -112,7 +116,7 @@ class Delivery:
                 longest = min(longest, self._away_since + PATIENCE - now)
         if self._later:
             longest = min(longest, max(self._later_at - now, 0.0))
-        if (len(self._spool) or len(self._overflow)) and self._away_since is None:
+        if (len(self._spool) or len(self.overflow)) and self._away_since is None:
             return 0.0
         return longest
 
@@ -162,9 +166,9 @@ class Delivery:
                 place.append(span)
                 running += 1
                 written += len(span)
-        pressed = len(self._ended) + len(self._overflow) > 4 * BATCH_SPANS
+        pressed = len(self._ended) + len(self.overflow) > 4 * BATCH_SPANS
         most, largest = (LAST_SPANS, LAST_BYTES) if self._abandoned else (BATCH_SPANS, BATCH_BYTES)
-        while running + finals < most and written < largest:
+        while running + finals < most and written < largest and size < self._config.memory // 4:
             step = self._following()
             if step is None:
                 break
@@ -198,8 +202,10 @@ class Delivery:
             return None
         spans += others.pop(OWN_SCOPE, [])
         body = request_bytes(self._resource, spans, others)
-        # To this very machine, packing costs more than it saves when much waits; at the end it costs steps.
-        gzipped = not self._abandoned if disk else not (pressed and self._local)
+        if disk:  # at the end packing costs steps, unless what is not packed would not fit
+            gzipped = not self._abandoned or self._spool.room() < self._config.disk // 2
+        else:  # to this very machine it costs more than it saves, when much waits
+            gzipped = not (pressed and self._local)
         return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
 
     def _score(self, score: Step | Out) -> Batch | None:
@@ -217,15 +223,16 @@ class Delivery:
         if self._next_up is not None:
             found, self._next_up = self._next_up, None
             return found
-        if len(self._overflow):
-            found = self._overflow.take()
-            self._spool.besides = self._overflow.size
+        if len(self.overflow):
+            found = self.overflow.take()
             if found is not None:
                 return found
-        if not self._ended:
+        try:
+            step = self._ended.popleft()
+        except IndexError:  # also when a thread of the host has just put it aside
             return None
         self.taken += 1
-        return self._ended.popleft()
+        return step
 
     def _running(self) -> list[Step]:
         """Take the running steps that are due to be shown."""
@@ -372,25 +379,17 @@ class Delivery:
 
     def _put_aside(self) -> bool:
         """Move finished steps out of memory as they are; True where that was done."""
-        if self._config.spool is None:
+        if self._config.spool is None or not self._ended or not self.overflow.usable:
             return False
-        ended = self._ended
-        steps: list[Step] = []
-        size = 0
-        while ended and size < CHUNK:
-            step = ended.popleft()
-            self.taken += 1
-            size += step._size
-            steps.append(step)
-        if not steps:
+        return self.overflow.absorb(self._ended, self._spool.room)
+
+    def make_room(self, ended: deque[Step]) -> bool:
+        """Do the same in a thread of the host's, because memory is full; False where the disk can't take more."""
+        if self._config.spool is None or self._abandoned:
             return False
-        if not self._overflow.put(steps, self._spool.room()):
-            self.taken -= len(steps)
-            ended.extendleft(reversed(steps))
-            return False
-        self._spool.besides = self._overflow.size
-        self.freed += size
-        return True
+        if self.overflow.busy_here:
+            return True  # it is being made, further up in this very thread
+        return self.overflow.usable and self.overflow.absorb(ended, self._spool.room)
 
     def _meanwhile(self) -> None:
         """Keep memory free while the server takes its time."""
@@ -406,11 +405,9 @@ class Delivery:
         since = self._away_since
         if since is None or self._config.spool is None:
             return
-        if time.monotonic() - since < PATIENCE and not len(self._overflow) and len(self._pending) < 8:
+        if time.monotonic() - since < PATIENCE and not len(self.overflow) and len(self._pending) < 8:
             return
-        while (
-            self._pending or self._ended or self._next_up is not None or len(self._overflow)
-        ) and not self._stopped():
+        while (self._pending or self._ended or self._next_up is not None or len(self.overflow)) and not self._stopped():
             if self._crowded() and self._put_aside():
                 continue
             batch = self._pending.popleft() if self._pending else self._collect(disk=True)
@@ -432,19 +429,21 @@ class Delivery:
     def salvage(self, deadline: float) -> None:
         """At the end: put on disk what is still in memory, and count what can't be kept. Not the delivery thread's."""
         self._abandoned = True
+        # On a machine that is busy with other things, the time that passed says little about the work that was done.
+        latest, enough = deadline + LAST_WAIT, time.process_time() + LAST_WORK
         posting = self._posting
         if posting is not None and posting.stored is None:
             self._pending.appendleft(posting)
         self._notices.clear()
         lost = 0
-        while self._pending or self._ended or self._next_up is not None or len(self._overflow):
+        while self._pending or self._ended or self._next_up is not None or len(self.overflow):
             batch = self._pending.popleft() if self._pending else None
-            if batch is None and time.monotonic() < deadline:
+            now = time.monotonic()
+            if batch is None and (now < deadline or (now < latest and time.process_time() < enough)):
                 batch = self._collect(disk=True)
             if batch is None:
-                lost += len(self._ended) + self._overflow.close() + (self._next_up is not None)
+                lost += len(self._ended) + self.overflow.close() + (self._next_up is not None)
                 self._next_up = None
-                self._spool.besides = 0
                 self.taken += len(self._ended)
                 self._ended.clear()
             elif not self._store(batch) and batch.counted:
@@ -460,7 +459,7 @@ class Delivery:
         self._abandoned = True
         if not self.posting:
             self.hang_up()
-        self._overflow.close()
+        self.overflow.close()
         self._spool.close()
 
     def hang_up(self) -> None:
@@ -475,7 +474,7 @@ class Delivery:
         self._posting = None
         if self._client is not None:
             self._client.forsake()
-        self._overflow.close()
+        self.overflow.close()
         self._spool.forsake()
 
 

@@ -28,6 +28,8 @@ WINDOW = 0.1
 """Seconds between deliveries while steps keep coming."""
 NOTICE_LIMIT = 20_000
 """Running steps that wait to be shown; beyond that they are shown when they end."""
+FEW = 64
+"""Steps that aren't worth a file of their own, while memory is only a little over its bound."""
 NAP = 60.0
 """Seconds after which a sleeping delivery thread looks up, come what may."""
 
@@ -47,6 +49,7 @@ class Exporter:
         self.notices: deque[Step] = deque()
         self.ended: deque[Step] = deque()
         self.delivery = Delivery(config, self.ended, self.notices, self._bytes_held)
+        self._overflow = self.delivery.overflow
         self._limit = config.memory
         self._crowd = config.memory // 4
         self._pressing = False
@@ -79,11 +82,11 @@ class Exporter:
     notice = begin
 
     def finish(self, step: Step) -> None:
-        """A step ended: it is queued, or refused when the memory that was granted is used up."""
+        """A step ended: it is queued. Where the memory that was granted is used up, this thread moves steps to disk."""
         size = step._size
-        held = self._put - self.delivery.freed + size
+        held = self._put - self.delivery.freed - self._overflow.freed + size
         if held > self._crowd:
-            if held > self._limit:
+            if held > self._limit and not self._room_for(held):
                 self._refuse(step)
                 return
             if not self._pressing:
@@ -95,7 +98,15 @@ class Exporter:
             self._rouse()
 
     def _bytes_held(self) -> int:
-        return self._put - self.delivery.freed
+        return self._put - self.delivery.freed - self._overflow.freed
+
+    def _room_for(self, held: int) -> bool:
+        if self._closed:
+            return False
+        # Where the delivery thread has nearly all of it in its hands, files of a few steps would be worse than waiting.
+        if len(self.ended) < FEW and held < self._limit * 1.25:
+            return self.config.spool is not None
+        return self.delivery.make_room(self.ended)
 
     def _refuse(self, step: Step) -> None:
         with self._refusing:
@@ -203,7 +214,7 @@ class Exporter:
     def flush(self, timeout: float) -> bool:
         """Deliver what was recorded so far; True when all of it has left, within `timeout` seconds."""
         delivery = self.delivery
-        target = delivery.taken + len(self.ended)
+        target = delivery.taken + self._overflow.seen(self.ended)
         if delivery.settled >= target and not self.notices and not delivery.spooled:
             return True
         if self._closed or timeout <= 0:
@@ -226,7 +237,7 @@ class Exporter:
         delivery = self.delivery
         dropped = self._refused + delivery.dropped
         delivered = delivery.delivered
-        recorded = max(self._refused + delivery.taken + len(self.ended), dropped + delivered)
+        recorded = max(self._refused + delivery.taken + self._overflow.seen(self.ended), dropped + delivered)
         reason = delivery.problem
         if reason is None and self._refused:
             reason = f"more than {self._limit:,} bytes waited"

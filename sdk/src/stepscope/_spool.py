@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -37,6 +39,10 @@ class Stored(NamedTuple):
     score: bool = False
 
 
+def _none() -> int:
+    return 0
+
+
 class Spool:
     """The batches of one process, and those that it took over."""
 
@@ -59,8 +65,8 @@ class Spool:
         self._off = config.spool is None
         self.waiting = 0
         """Steps of this process that wait on disk."""
-        self.besides = 0
-        """Bytes that this process has on disk beside its spool."""
+        self.besides: Callable[[], int] = _none
+        """Says how many bytes this process has on disk beside its spool."""
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -210,7 +216,11 @@ class Spool:
         if self._off:
             raise PermissionError(1, "waiting on disk is switched off")
         self._make_base()
-        path = os.path.join(self._base, f"{os.getpid()}-{time.time_ns():x}.tmp")
+        unnamed = getattr(os, "O_TMPFILE", 0)
+        if unnamed:
+            with suppress(OSError):  # not every file system has it
+                return os.open(self._base, os.O_RDWR | unnamed | os.O_CLOEXEC, 0o600)
+        path = os.path.join(self._base, f"{os.getpid()}-{threading.get_ident():x}-{time.time_ns():x}.tmp")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         if sys.platform == "win32":
             return os.open(path, flags | os.O_TEMPORARY | os.O_BINARY | os.O_NOINHERIT, 0o600)
@@ -229,7 +239,7 @@ class Spool:
         if now > self._room_until:
             self._room = self._limit - self._size()
             self._room_until = now + 1.0
-        return self._room - self.besides
+        return self._room - self.besides()
 
     def _size(self) -> int:
         total = 0
