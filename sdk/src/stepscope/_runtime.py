@@ -7,7 +7,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import TYPE_CHECKING
 
 from . import _guard
@@ -151,6 +153,20 @@ def hook_workers() -> None:
         finalize = getattr(module, "Finalize", None)
         if finalize is not None:
             finalize(None, at_exit, exitpriority=0)
+    # The workers of billiard's pool, which are Celery's, leave by `os._exit` when they are told to end or replaced.
+    worker = getattr(sys.modules.get("billiard.pool"), "Worker", None)
+    leave = getattr(worker, "_do_exit", None)
+    if worker is not None and callable(leave) and not hasattr(leave, "__wrapped__"):
+        worker._do_exit = _delivering_first(leave)
+
+
+def _delivering_first(leave: Callable[..., object]) -> Callable[..., object]:
+    @wraps(leave)
+    def leave_when_delivered(*arguments: object, **named: object) -> object:
+        at_exit()
+        return leave(*arguments, **named)
+
+    return leave_when_delivered
 
 
 atexit.register(at_exit)
