@@ -51,7 +51,7 @@ def test_every_example_of_the_reference_runs_and_is_recorded(sink, tmp_path):
     assert finals["theirs"].parent_id == finals["mine"].span_id
 
 
-PUBLIC = {
+PUBLIC: dict[str, list[str]] = {
     "stepscope": stepscope.__all__,
     "stepscope.testing": testing.__all__,
     "stepscope.otel": [] if otel is None else otel.__all__,
