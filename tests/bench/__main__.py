@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, shapes, variants
+from tests.bench import floor, live, peers, sdk, shapes, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "variants", "shapes", "live", "peers")
+SECTIONS = ("ingest", "variants", "shapes", "live", "sdk", "peers")
 
 
 def main() -> None:
@@ -24,6 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--spans", type=int, default=60_000, help="spans of one run (default: %(default)s)")
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
+    parser.add_argument("--tight", type=int, default=100_000, help="calls in a tight loop (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="leave the other sections out")
     options = parser.parse_args()
@@ -36,6 +38,8 @@ def main() -> None:
         shapes.report(runs=options.runs)
     if "live" in options.only:
         live.report()
+    if "sdk" in options.only:
+        sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:
         peers.report(streams, spans=options.peer_spans, runs=options.runs)
 
