@@ -357,11 +357,11 @@ def test_names_from_outside_fill_no_memory():
     book = PriceBook()
     for n in range(MAX_KNOWN + 100):
         book.names_own(f"model {n}", None)
-        book._known[None, f"model {n}"] = ()
+        book._table.known[None, f"model {n}"] = ()
     book.cost_of("one more", "ollama", Usage(1, 1), AT)
 
-    assert len(book._named) <= MAX_KNOWN
-    assert len(book._known) == 1
+    assert len(book._table.named) <= MAX_KNOWN
+    assert len(book._table.known) == 1
 
 
 def test_several_threads_may_ask_a_new_book_at_once():

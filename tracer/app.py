@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
@@ -16,23 +17,29 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, health, metrics, otlp, traces
+from tracer.api import compat, deletions, health, metrics, otlp, scores, shares, traces
+from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
-from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
+from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import live as live_page
-from tracer.pages import sign_in, static, trace
+from tracer.pages import prices as prices_page
+from tracer.pages import shared, sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 from tracer.store.engine import Store
+
+if TYPE_CHECKING:
+    from tracer.api.otlp_grpc import GrpcDoor
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +75,12 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     writer = Writer(store, prices=prices, on_commit=hub.committed)
     retention = Retention(settings.retention_days, settings.max_size)
     deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
+    rereader = Rereader(store, writer, prices)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+
+    open_server = not settings.beyond_loopback
+    ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    over_grpc = _grpc_door(ingest, store, open_server=open_server) if settings.grpc_port is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -76,6 +88,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         hub.start()
         writer.start()
         deleter.start()
+        if over_grpc is not None:
+            app.state.grpc_port = await over_grpc.start()
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
         try:
@@ -83,6 +97,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         finally:
             hub.close()
             await hub.ended()
+            if over_grpc is not None:
+                await over_grpc.stop()
+            await to_thread.run_sync(lambda: rereader.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
             threads.shutdown(wait=False, cancel_futures=True)
@@ -103,10 +120,11 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
+    app.state.rereader = rereader
     app.state.prices = prices
     app.state.skeletons = SkeletonCache()
-    app.state.open_server = not settings.beyond_loopback
-    app.state.ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    app.state.open_server = open_server
+    app.state.ingest = ingest
     app.state.readiness = health.Readiness(store, writer)
 
     for router in (
@@ -115,11 +133,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         traces.router,
         deletions.router,
         metrics.router,
+        scores.router,
+        shares.router,
+        prices_api.router,
         health.router,
         trace_list.router,
         trace.router,
         live_page.router,
+        prices_page.router,
         sign_in.router,
+        shared.router,
         static.router,
     ):
         app.include_router(router)
@@ -131,6 +154,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(Guard, settings=settings, refuse=answer_refusal)
     return app
+
+
+def _grpc_door(ingest: otlp.Ingest, store: Store, *, open_server: bool) -> GrpcDoor:
+    try:
+        from tracer.api.otlp_grpc import GrpcDoor
+    except ImportError:
+        raise BadSetting(
+            "OTLP over gRPC needs the package grpcio: install stepscope-server[grpc].", field="grpc_port"
+        ) from None
+    return GrpcDoor(ingest, store, open_server=open_server)
 
 
 async def _openapi(request: Request) -> Response:
@@ -159,8 +192,9 @@ async def _invalid(request: Request, problem: Exception) -> Response:
     if not isinstance(problem, RequestValidationError):
         raise problem
     first = problem.errors()[0]
-    field = str(first["loc"][-1]) if first["loc"] else None
-    named = BadRequest(f"{field}: {first['msg']}.", field=field)
+    where = first["loc"][:2] if first["loc"][:1] == ("body",) else first["loc"]
+    field = str(where[-1]) if where else None
+    named = BadRequest(f"{field}: {first['msg'].removeprefix('Value error, ')}.", field=field)
     named.status, named.code = 422, "invalid"
     return answer_refusal(request, named)
 

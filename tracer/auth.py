@@ -14,18 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Row, delete, insert, select
 from starlette.requests import HTTPConnection
 
 from tracer.errors import Forbidden, NotSignedIn
 from tracer.otlp.addresses import ADDRESSES
 from tracer.queries.scope import EVERYTHING, Scope
 from tracer.store.engine import Store
-from tracer.store.models import access_token, sign_in
+from tracer.store.models import access_token, share, sign_in
 from tracer.units import DAY
 
 COOKIE = "stepscope_session"
+SHARED_COOKIE = "stepscope_shared"
 SESSION_LENGTH = 30 * DAY
 TOKEN_PREFIX = "ssa_"  # noqa: S105 - the part that tells what the secret behind it is
 TOKEN_LIMIT = 512
@@ -65,6 +67,16 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
     ("GET", "/api/v1/metrics"): Right.read,
+    ("POST", "/api/v1/scores"): Right.ingest,
+    ("GET", "/api/v1/scores"): Right.read,
+    ("DELETE", "/api/v1/scores/{score_id}"): Right.write,
+    ("PATCH", "/api/v1/traces/{trace_id}"): Right.write,
+    ("POST", "/api/v1/shares"): Right.write,
+    ("GET", "/api/v1/shares"): Right.write,
+    ("DELETE", "/api/v1/shares/{share_id}"): Right.write,
+    ("GET", "/shared/{token}"): Right.public,
+    ("GET", "/api/v1/prices"): Right.read,
+    ("PUT", "/api/v1/prices"): Right.admin,
     ("GET", "/healthz"): Right.public,
     ("GET", "/readyz"): Right.public,
     ("GET", "/openapi.json"): Right.public,
@@ -79,6 +91,10 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/markdown"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/{side}"): Right.read,
     ("GET", "/p/{slug}/live"): Right.read,
+    ("GET", "/settings/prices"): Right.admin,
+    ("POST", "/settings/prices"): Right.admin,
+    ("POST", "/settings/prices/remove"): Right.admin,
+    ("POST", "/settings/prices/recompute"): Right.admin,
     ("GET", "/sign-in"): Right.public,
     ("POST", "/sign-in"): Right.public,
     ("POST", "/sign-out"): Right.public,
@@ -86,6 +102,20 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/static/{digest}/{name:path}"): Right.public,
 }
 """Every route of the service. A route that is not here is refused, and a test fails for it."""
+
+
+SHARED_ROUTES = frozenset(
+    {
+        "/p/{slug}/traces/{trace_id}",
+        "/p/{slug}/traces/{trace_id}/skeleton",
+        "/p/{slug}/traces/{trace_id}/search",
+        "/p/{slug}/traces/{trace_id}/steps/{span_id}",
+        "/p/{slug}/traces/{trace_id}/steps/{span_id}/markdown",
+        "/p/{slug}/traces/{trace_id}/steps/{span_id}/{side}",
+        "/p/{slug}/live",
+    }
+)
+"""Where a link to one trace lets its reader in: the pages of that trace, and the stream that tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +126,13 @@ class Caller:
     rights: frozenset[Right]
     signed_in: bool
     """False on an open (loopback) server, where nobody signs in."""
+    only_trace: str | None = None
+    """The one trace that the reader of a link may see."""
+
+    @property
+    def name(self) -> str:
+        """Who it is, for what people add; empty where nobody signs in."""
+        return "administrator" if self.signed_in else ""
 
 
 ANYONE = Caller(Scope(frozenset()), frozenset({Right.public}), signed_in=False)
@@ -163,15 +200,9 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
     """
     if open_server:
         return OWNER
-    key = key_of(connection.headers)
-    if key is not None:
-        with store.reading() as session:
-            if (
-                len(key) <= TOKEN_LIMIT
-                and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
-            ):
-                return ADMINISTRATOR
-        raise NotSignedIn("The key is not known here.")
+    caller = identify_key(connection.headers, store)
+    if caller is not None:
+        return caller
     cookie = connection.cookies.get(COOKIE)
     if cookie and len(cookie) <= TOKEN_LIMIT:
         with store.reading() as session:
@@ -181,7 +212,98 @@ def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> 
                 )
             ).first():
                 return ADMINISTRATOR
-    return ANYONE
+    return _reader_of_link(connection, store) or ANYONE
+
+
+def _reader_of_link(connection: HTTPConnection, store: Store) -> Caller | None:
+    """Who came by a link to the trace that the request is about, when the link still holds."""
+    route = connection.scope.get("route")
+    trace_id = (connection.path_params.get("trace_id") or connection.query_params.get("trace") or "").lower()
+    token = connection.cookies.get(f"{SHARED_COOKIE}_{trace_id}")
+    if not trace_id or not token or getattr(route, "path", None) not in SHARED_ROUTES:
+        return None
+    shared = open_link(store, token)
+    if shared is None or shared.trace_id != trace_id:
+        return None
+    rights = frozenset({Right.public, Right.read})
+    return Caller(Scope(frozenset({shared.project_id})), rights, signed_in=False, only_trace=trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A read-only link to one trace; times in Unix nanoseconds."""
+
+    id: int
+    project_id: int
+    trace_id: str
+    author: str
+    created_at: int
+    expires_at: int
+
+
+def make_link(store: Store, *, project_id: int, trace_id: str, author: str, lasts: int) -> tuple[str, Link]:
+    """Make a link that lasts so many nanoseconds; returns its secret, the only time that it can be read."""
+    token, now = secrets.token_urlsafe(32), time.time_ns()
+    given = {
+        "project_id": project_id, "trace_id": bytes.fromhex(trace_id), "author": author, "created_at": now,
+        "expires_at": now + lasts,
+    }  # fmt: skip
+    with store.writing() as connection:
+        connection.execute(delete(share).where(share.c.expires_at < now))
+        made = connection.execute(
+            insert(share).values(digest=_digest(token), **given).returning(share.c.id)
+        ).scalar_one()
+    return token, Link(made, project_id, trace_id, author, now, now + lasts)
+
+
+def open_link(store: Store, token: str) -> Link | None:
+    """The link with this secret; None when there is none, or not any more."""
+    if len(token) > TOKEN_LIMIT:
+        return None
+    with store.reading() as session:
+        row = session.execute(
+            select(share).where(share.c.digest == _digest(token), share.c.expires_at > time.time_ns())
+        ).first()
+    return None if row is None else _link(row)
+
+
+def links(store: Store, *, scope: Scope, trace_id: str | None = None, limit: int = 1_000) -> list[Link]:
+    """The links that still hold, the newest first."""
+    where = [scope.condition(share.c.project_id), share.c.expires_at > time.time_ns()]
+    if trace_id is not None:
+        where.append(share.c.trace_id == bytes.fromhex(trace_id))
+    with store.reading() as session:
+        return [
+            _link(row) for row in session.execute(select(share).where(*where).order_by(share.c.id.desc()).limit(limit))
+        ]
+
+
+def revoke_link(store: Store, link_id: int, *, scope: Scope) -> bool:
+    """End a link at once; False when there is none."""
+    with store.writing() as connection:
+        where = (share.c.id == link_id, scope.condition(share.c.project_id))
+        return connection.execute(delete(share).where(*where)).rowcount > 0
+
+
+def _link(row: Row[Any]) -> Link:
+    return Link(row.id, row.project_id, row.trace_id.hex(), row.author, row.created_at, row.expires_at)
+
+
+def identify_key(headers: Mapping[str, str], store: Store) -> Caller | None:
+    """Find out who makes a request or a call from the key in its headers; None when there is no key.
+
+    Raises NotSignedIn for a key that is not known.
+    """
+    key = key_of(headers)
+    if key is None:
+        return None
+    with store.reading() as session:
+        if (
+            len(key) <= TOKEN_LIMIT
+            and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
+        ):
+            return ADMINISTRATOR
+    raise NotSignedIn("The key is not known here.")
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:

@@ -49,6 +49,7 @@ def cli() -> None:
 @cli.command(short_help="Serve the dashboard and take spans.")
 @_setting("host", "ADDRESS")
 @_setting("port", "NUMBER")
+@_setting("grpc_port", "NUMBER")
 @_database_settings
 @_setting("base_path", "PATH")
 @_setting("allowed_hosts", "NAMES")
@@ -122,6 +123,21 @@ def verify(config: str | None, as_json: bool, **flags: str | None) -> None:
 
     if run_verify(load_settings(flags, config=config), as_json=as_json):
         sys.exit(1)
+
+
+@cli.command(short_help="Read stored spans again with this version's reader.")
+@_database_settings
+@click.option("--project", metavar="NAME", help="Only this project's traces.")
+@click.option("--since", metavar="TIME", help="Only traces that began since then, such as 2026-11-01.")
+@click.option("--prices", is_flag=True, help="Compute the cost of every model call anew, with today's price table.")
+def reread(config: str | None, project: str | None, since: str | None, prices: bool, **flags: str | None) -> None:
+    """Read stored spans again: what an older version read otherwise, and with --prices what each call cost.
+
+    The service may go on meanwhile. It can be stopped and begun again at any time.
+    """
+    from tracer.maintenance import run_reread
+
+    run_reread(load_settings(flags, config=config), project=project, since=since, prices=prices)
 
 
 @cli.command("new-token", short_help="Make a new administrator's token and print it once.")

@@ -75,6 +75,13 @@ class NotFound(TracerError):
     code = "not_found"
 
 
+class Conflict(TracerError):
+    """What was to be changed is not any more as its reader saw it."""
+
+    status = 409
+    code = "conflict"
+
+
 class WrongHost(TracerError):
     """The request's Host is none of this server's names."""
 

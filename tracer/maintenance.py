@@ -1,4 +1,4 @@
-"""What the commands `prune` and `verify` do, beside a server that may be running on the same database."""
+"""What the commands `prune`, `verify` and `reread` do, beside a server that may be running on the same database."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tracer.errors import BadSetting, DatabaseAway, TracerError, Unavailable
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.reclaim import database_size, size_in_use
+from tracer.ingest.reread import Wanted, reread_spans
 from tracer.ingest.verify import verify
 from tracer.ingest.writer import Writer
 from tracer.prices import PriceBook
@@ -25,7 +26,7 @@ from tracer.queries.scope import EVERYTHING
 from tracer.settings import Settings
 from tracer.store.engine import Store
 from tracer.store.migrate import revisions
-from tracer.units import DAY, UnixNanos, format_bytes, format_count, parse_length, rfc3339
+from tracer.units import DAY, UnixNanos, format_bytes, format_count, parse_length, parse_rfc3339, rfc3339
 
 T = TypeVar("T")
 TELL_EVERY_S = 1.0
@@ -100,6 +101,43 @@ def run_prune(settings: Settings, *, older_than: str | None, project: str | None
             deleter.stop()
             writer.stop()
         click.echo(f"The database takes {format_bytes(database_size(store))}; it took {format_bytes(before)}.")
+
+
+def run_reread(settings: Settings, *, project: str | None, since: str | None, prices: bool) -> None:
+    """Read stored spans again with this version's reader, or today's prices, telling how far it is.
+
+    Raises BadSetting for a time or a price table that cannot be read, NotFound for a project that is not there.
+    """
+    try:
+        start = parse_rfc3339(since) if since is not None else None
+    except (ValueError, OverflowError):
+        raise BadSetting(f"--since {since!r}: this is no time; write it as 2026-11-01.", field="since") from None
+    book = PriceBook(settings.data / "prices.toml")
+    with opened(settings) as store:
+        if store.read_only:
+            raise DatabaseAway(f"{store.description} cannot be written, so nothing can be read again.")
+        project_id = None
+        if project is not None:
+            with store.reading() as connection:
+                project_id = project_by_name(connection, scope=EVERYTHING, name=project).id
+        told = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            if done >= total or time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                click.echo(f"{format_count(done)} of {format_count(total)} steps", err=True)
+
+        writer = Writer(store, prices=book, on_commit=lambda _: None)
+        writer.start()
+        try:
+            wanted = Wanted(project=project_id, since=start, prices=prices)
+            done = reread_spans(store, writer, book, wanted, progress=progress)
+        finally:
+            writer.stop()
+        click.echo(
+            f"{format_count(done)} steps were read again." if done else "Every step is as this version reads it."
+        )
 
 
 def _shrink(store: Store, deleter: Deleter, project_id: int | None, max_size: int) -> None:

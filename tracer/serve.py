@@ -91,6 +91,8 @@ def run_server(settings: Settings) -> None:
     _log_to_stderr(settings.log_level)
     _allow_many_connections()
     listening = _bind(settings.host, settings.port)
+    if settings.grpc_port:
+        _bind(settings.host, settings.grpc_port, flag="--grpc-port").close()  # taken by gRPC's own code a moment later
     with listening:
         url = settings.database_url
         done = migrate(url)
@@ -112,7 +114,7 @@ def run_server(settings: Settings) -> None:
         server.run(sockets=[listening])
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     """Take the port before anything else, so that a port in use changes nothing."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -131,7 +133,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
             raise BadSetting(
-                f"port {port} is in use on {host}; choose another with --port, or stop what listens there.",
+                f"port {port} is in use on {host}; choose another with {flag}, or stop what listens there.",
                 field="port",
             ) from None
         if problem.errno == errno.EACCES:

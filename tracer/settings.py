@@ -61,6 +61,13 @@ class Settings(BaseSettings):
         "127.0.0.1", description="The address to listen on; anything but loopback needs an administrator's token."
     )
     port: int = Field(4747, ge=0, le=65_535, description="The port to listen on; 0 takes a free one.")
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="The port on which OTLP is taken over gRPC as well, usually 4317; needs stepscope-server[grpc] "
+        "(default: none).",
+    )
     data: Path = Field(
         default_factory=default_data_folder,
         description="The folder for the SQLite file and other state (default: stepscope in the user's data folder).",

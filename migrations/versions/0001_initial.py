@@ -196,6 +196,55 @@ def upgrade() -> None:
     )
     op.create_index("tombstone_deleted", "tombstone", ["deleted_at"], unique=False)
     op.create_table(
+        "score",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("span_id", sa.LargeBinary(length=8), nullable=True),
+        sa.Column("score_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("number", sa.Double(), nullable=True),
+        sa.Column("words", sa.Text(), nullable=True),
+        sa.Column("boolean", sa.SmallInteger(), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("project_id", "score_id", name="score_identity"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("score_of_trace", "score", ["trace_id", "project_id"], unique=False)
+    op.create_table(
+        "annotation",
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("tags", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("trace_id", "project_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "share",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("share_of_trace", "share", ["trace_id", "project_id"], unique=False)
+    op.create_table(
         "remains",
         sa.Column(
             "trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
@@ -244,6 +293,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("deletion")
+    op.drop_index("share_of_trace", table_name="share")
+    op.drop_table("share")
+    op.drop_table("annotation")
+    op.drop_index("score_of_trace", table_name="score")
+    op.drop_table("score")
     op.drop_table("remains")
     op.drop_index("tombstone_deleted", table_name="tombstone")
     op.drop_table("tombstone")

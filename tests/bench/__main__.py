@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, sdk, shapes, variants
+from tests.bench import floor, live, peers, sdk, shapes, stored, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "variants", "shapes", "live", "sdk", "peers")
+SECTIONS = ("ingest", "variants", "shapes", "live", "stored", "sdk", "peers")
 
 
 def main() -> None:
@@ -24,6 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--spans", type=int, default=60_000, help="spans of one run (default: %(default)s)")
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
+    parser.add_argument("--stored", type=int, default=10_000_000, help="spans stored before (default: %(default)s)")
+    parser.add_argument("--stored-postgres", type=int, default=1_000_000, help="on Postgres (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
     parser.add_argument("--tight", type=int, default=100_000, help="calls in a tight loop (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
@@ -38,6 +40,8 @@ def main() -> None:
         shapes.report(runs=options.runs)
     if "live" in options.only:
         live.report()
+    if "stored" in options.only:
+        stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
     if "sdk" in options.only:
         sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:

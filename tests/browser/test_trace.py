@@ -62,6 +62,25 @@ def test_s11_a_failed_trace_opens_at_its_cause_with_the_exception_first(
     assert page.locator(".row .below").count() == 2
 
 
+def test_s11_the_page_opens_at_the_step_that_the_head_names_and_e_goes_through_all_causes(
+    page: Page, service: Service, project: str
+) -> None:
+    root = Sent("answer", took=1_000, failed="gave up")
+    first = Sent("try the cache", root, at=10, took=50, kind="tool", failed="not there")
+    second = Sent("ask", root, at=100, took=500, kind="agent", failed="no such order")
+    third = Sent("look up", second, at=200, took=100, kind="tool", failed="no such order")
+    late = Sent("tidy", root, at=900, took=10)
+    trace = Trace(start=time.time_ns() - 5 * SECOND)
+    service.send(trace, root, first, second, third, late, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("h1")).to_have_text("answer failed in look up")
+    assert chosen(page) == "look up"
+    page.keyboard.press("e")
+    assert chosen(page) == "try the cache"
+    page.keyboard.press("e")
+    assert chosen(page) == "look up"
+
+
 def test_s21_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
     page: Page, service: Service, project: str
 ) -> None:
@@ -140,7 +159,7 @@ def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, 
         ("ArrowUp", "resolve"),
     ]:
         tree.press(key)
-        assert chosen(page) == expected, key
+        expect(page.locator("#tree [aria-selected=true] a"), key).to_have_text(expected)
     expect(page.locator("#step h2")).to_contain_text("resolve")
     assert page.url.endswith(f"span={spans[3].id}")
     tree.press("ArrowLeft")
@@ -152,6 +171,36 @@ def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, 
     tree.press("2")
     assert names(page) == ["answer", "search", "resolve", "draft"]
     expect(tree).to_have_attribute("aria-activedescendant", f"s-{spans[0].id}")
+
+
+def test_what_is_asked_while_the_tree_is_still_read_happens_when_it_is_there(
+    page: Page, service: Service, project: str
+) -> None:
+    trace, spans = shop(service, project)
+    held: list[Route] = []
+    asked = re.compile(r"/skeleton($|\?)")
+    page.route(asked, lambda route: held.append(route))
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={spans[0].id}", wait_until="domcontentloaded")
+    tree = page.get_by_role("tree")
+    page.get_by_role("treeitem", name="resolve").click()
+    tree.press("ArrowDown")
+    tree.press("End")
+    assert chosen(page) == "answer"
+    for route in held:
+        route.continue_()
+    expect(page.locator("#step h2")).to_contain_text("draft")
+    assert chosen(page) == "draft"
+    assert page.url.endswith(f"span={spans[5].id}")
+
+
+def test_a_row_drawn_anew_under_the_pointer_is_chosen_all_the_same(page: Page, service: Service, project: str) -> None:
+    trace, spans = shop(service, project)
+    open_trace(page, service, project, trace)
+    page.get_by_role("treeitem", name="embed").hover()
+    page.mouse.down()
+    page.locator(f"#s-{spans[2].id}").evaluate("row => row.replaceWith(row.cloneNode(true))")
+    page.mouse.up()
+    expect(page.locator("#step h2")).to_contain_text("embed")
 
 
 def test_s15_the_address_of_a_step_opens_that_step(page: Page, service: Service, project: str) -> None:

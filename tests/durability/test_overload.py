@@ -116,8 +116,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], bool]] = {
     "empty attributes": (lambda: nested(IDS + b"\x4a\0" * (SIZE // 2), 1, 2, 2), False),
     "empty resources": (lambda: b"\x0a\0" * (SIZE // 2), False),
     "empty objects": (lambda: b'{"resourceSpans":[' + b"{}," * (SIZE // 3) + b"{}]}", True),
-    "one attribute": (lambda: nested(IDS + nested(b"k" * 512 * MEBIBYTE, 9, 2, 1), 1, 2, 2), False),
-    "zeros": (lambda: bytes(1024 * MEBIBYTE), False),
+    "one attribute": (lambda: nested(IDS + nested(b"k" * counted(128, 512) * MEBIBYTE, 9, 2, 1), 1, 2, 2), False),
+    "zeros": (lambda: bytes(counted(160, 1024) * MEBIBYTE), False),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -215,6 +216,13 @@ class Senders:
     def acknowledged(self) -> int:
         """Versions of spans that were answered with 200."""
         return sum(one.acknowledged for one in self.all)
+
+    def wait_for(self, acknowledged: int, *, seconds: float = 60) -> None:
+        """Wait until so many versions of spans were answered with 200."""
+        end = time.monotonic() + seconds
+        while self.acknowledged < acknowledged:
+            assert time.monotonic() < end, f"nothing was acknowledged within {seconds} s"
+            time.sleep(0.01)
 
     @property
     def refused(self) -> int:

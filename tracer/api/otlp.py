@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -94,56 +94,38 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Accepted:
+class Accepted:
+    """A decoded batch on its way to the disk, and what of it was refused."""
+
     committed: Future[Rejections] | None
     rejected: Rejections
 
 
+Accept: TypeAlias = Callable[[Ingest, bytes, bool, str | None], Accepted]
+"""Decodes an inflated body (JSON when True) for a project and hands it to the writer; runs on a thread."""
+
+METRICS_MESSAGE = "Metrics are not stored here; traces and logs are."
+
+
 async def receive_traces(request: Request) -> Response:
     """Take an ExportTraceServiceRequest; 200 once every span in it, but those counted as rejected, is on disk."""
-    ingest: Ingest = request.app.state.ingest
-
-    def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
-        decoded = decode_traces(body, json=json)
-        young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
-        spans = prepare(young, asked_project=project, prices=ingest.prices)
-        return _Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
-
-    rejected = await _receive(request, ingest, accept)
-    answer = ExportTraceServiceResponse()
-    if rejected.count:
-        answer.partial_success.rejected_spans = rejected.count
-        answer.partial_success.error_message = rejected.message
-    return _answer(request, answer, {"rejectedSpans": rejected.count, "errorMessage": rejected.message})
+    rejected = await _receive(request, accept_traces)
+    told = {"rejectedSpans": rejected.count, "errorMessage": rejected.message}
+    return _answer(request, traces_answer(rejected), told)
 
 
 async def receive_logs(request: Request) -> Response:
     """Take an ExportLogsServiceRequest; the records are joined to their spans, whichever comes first."""
-    ingest: Ingest = request.app.state.ingest
-
-    def accept(body: bytes, json: bool, project: str | None) -> _Accepted:
-        decoded = decode_logs(body, json=json)
-        # A record without a time is as young as its arrival.
-        young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
-        logs = [(project_of(log, project), log) for log in young]
-        return _Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
-
-    rejected = await _receive(request, ingest, accept)
-    answer = ExportLogsServiceResponse()
-    if rejected.count:
-        answer.partial_success.rejected_log_records = rejected.count
-        answer.partial_success.error_message = rejected.message
-    return _answer(request, answer, {"rejectedLogRecords": rejected.count, "errorMessage": rejected.message})
+    rejected = await _receive(request, accept_logs)
+    told = {"rejectedLogRecords": rejected.count, "errorMessage": rejected.message}
+    return _answer(request, logs_answer(rejected), told)
 
 
 async def receive_metrics(request: Request) -> Response:
     """Answer 200 with a partial success that says that metrics are not stored, so that exporters log no errors."""
     _form(request)
     await _read(request, request.app.state.ingest.settings.max_body)
-    message = "Metrics are not stored here; traces and logs are."
-    answer = ExportMetricsServiceResponse()
-    answer.partial_success.error_message = message
-    return _answer(request, answer, {"errorMessage": message})
+    return _answer(request, metrics_answer(), {"errorMessage": METRICS_MESSAGE})
 
 
 for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRICS, receive_metrics)):
@@ -157,22 +139,71 @@ for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRI
         )
 
 
-async def _receive(
-    request: Request, ingest: Ingest, accept: Callable[[bytes, bool, str | None], _Accepted]
-) -> Rejections:
+def accept_traces(ingest: Ingest, body: bytes, json: bool, project: str | None) -> Accepted:
+    """Decode an ExportTraceServiceRequest and hand its spans to the writer."""
+    decoded = decode_traces(body, json=json)
+    young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
+    spans = prepare(young, asked_project=project, prices=ingest.prices)
+    return Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
+
+
+def accept_logs(ingest: Ingest, body: bytes, json: bool, project: str | None) -> Accepted:
+    """Decode an ExportLogsServiceRequest and hand its records to the writer."""
+    decoded = decode_logs(body, json=json)
+    # A record without a time is as young as its arrival.
+    young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
+    logs = [(project_of(log, project), log) for log in young]
+    return Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
+
+
+def traces_answer(rejected: Rejections) -> ExportTraceServiceResponse:
+    """What is answered when the spans are on disk."""
+    answer = ExportTraceServiceResponse()
+    if rejected.count:
+        answer.partial_success.rejected_spans = rejected.count
+        answer.partial_success.error_message = rejected.message
+    return answer
+
+
+def logs_answer(rejected: Rejections) -> ExportLogsServiceResponse:
+    """What is answered when the log records are on disk."""
+    answer = ExportLogsServiceResponse()
+    if rejected.count:
+        answer.partial_success.rejected_log_records = rejected.count
+        answer.partial_success.error_message = rejected.message
+    return answer
+
+
+def metrics_answer() -> ExportMetricsServiceResponse:
+    """What is answered to metrics."""
+    answer = ExportMetricsServiceResponse()
+    answer.partial_success.error_message = METRICS_MESSAGE
+    return answer
+
+
+async def _receive(request: Request, accept: Accept) -> Rejections:
+    ingest: Ingest = request.app.state.ingest
     json = _form(request)
+    body = await _read(request, ingest.settings.max_body, ingest.budget)
     encoding = request.headers.get("content-encoding", "")
-    project = asked_project(request.headers)
-    limit = ingest.settings.max_body
-    held = 0
+    return await take(ingest, accept, body, encoding=encoding, json=json, project=asked_project(request.headers))
+
+
+async def take(
+    ingest: Ingest, accept: Accept, body: bytes, *, encoding: str, json: bool, project: str | None
+) -> Rejections:
+    """Inflate, decode and commit a body, and answer with what of it was refused once the rest is on disk.
+
+    The budget holds the body's own bytes already; whatever happens, it is given all of them back. Raises a TracerError
+    when nothing of the body is stored.
+    """
+    held = len(body)
     committed: Future[Rejections] | None = None
     try:
-        body = await _read(request, limit, ingest.budget)
-        held = len(body)
         loop = asyncio.get_running_loop()
         inflated, parts = await _open(ingest, body, encoding, json=json)
         held += ingest.budget.take(WEIGHT * len(inflated) + PART_WEIGHT * parts, mine=held)
-        accepted = await loop.run_in_executor(ingest.threads, accept, inflated, json, project)
+        accepted = await loop.run_in_executor(ingest.threads, accept, ingest, inflated, json, project)
         del body, inflated
         committed = accepted.committed
         if committed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,6 +73,61 @@ class Partial(Answer):
     span_count: int
 
 
+class ScoreSum(Answer):
+    """A trace's scores of one name and source: the mean of numbers, the most frequent of words."""
+
+    name: str
+    value: bool | float | str
+    source: Literal["user", "reviewer", "code", "model"]
+    count: int
+
+
+class Score(Answer):
+    """What a person or a program thinks of a trace, or of one step of it."""
+
+    id: str
+    project: str
+    trace_id: str = Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])
+    span_id: str | None
+    name: str = Field(examples=["helpful"])
+    value: bool | float | str
+    comment: str | None
+    source: Literal["user", "reviewer", "code", "model"]
+    author: str | None
+    created_at: str
+    updated_at: str
+
+
+class Scores(Answer):
+    """A page of scores."""
+
+    items: list[Score]
+    next_cursor: str | None
+
+
+class Share(Answer):
+    """A read-only link to one trace."""
+
+    id: int
+    trace_id: str
+    author: str | None
+    created_at: str
+    expires_at: str
+
+
+class NewShare(Share):
+    """A link as it is told once."""
+
+    url: str
+
+
+class Shares(Answer):
+    """The links that still hold."""
+
+    items: list[Share]
+    next_cursor: str | None
+
+
 class TraceSummary(Answer):
     """One trace's roll-up."""
 
@@ -98,7 +154,8 @@ class TraceSummary(Answer):
     metadata: dict[str, Any]
     input_preview: str | None
     output_preview: str | None
-    scores: list[dict[str, Any]]
+    note: str | None = Field(description="What people wrote about it.")
+    scores: list[ScoreSum]
     partial: Partial | None
 
 
@@ -207,6 +264,24 @@ class Deletion(Answer):
     total_traces: int | None = Field(description="Traces that it is about; null until that is known.")
     started_at: str
     finished_at: str | None
+
+
+class OwnPrice(Answer):
+    """One entry of your own price table: dollars for a million tokens."""
+
+    model: str = Field(min_length=1, description="As the client sends it, in any case; * stands for any characters.")
+    provider: str | None = Field(None, description="Only when this provider is named; * as above.")
+    input: Decimal
+    output: Decimal | None = None
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    from_: str | None = Field(None, alias="from", description="The day (UTC) from which on it holds; null for always.")
+
+
+class OwnPrices(Answer):
+    """Your own price table, in the file's order."""
+
+    items: list[OwnPrice] = Field(max_length=10_000)
 
 
 class Projects(Answer):

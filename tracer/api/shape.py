@@ -6,7 +6,7 @@ from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
 from tracer.prices import PriceBook
-from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.units import DAY, HOUR, millis, rfc3339, usd
 
 
@@ -84,8 +84,28 @@ def trace(row: TraceRow) -> dict[str, Any]:
         "metadata": row.metadata,
         "input_preview": row.input_preview,
         "output_preview": row.output_preview,
-        "scores": [],
+        "note": row.note,
+        "scores": [
+            {"name": one.name, "value": one.value, "source": one.source, "count": one.count} for one in row.scores
+        ],
         "partial": partial,
+    }
+
+
+def score(row: ScoreRow) -> dict[str, Any]:
+    """One score."""
+    return {
+        "id": row.id,
+        "project": row.project,
+        "trace_id": row.trace_id,
+        "span_id": row.span_id,
+        "name": row.name,
+        "value": row.value,
+        "comment": row.comment,
+        "source": row.source,
+        "author": row.author or None,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
     }
 
 

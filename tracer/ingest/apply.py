@@ -119,6 +119,29 @@ class Applier:
             changes.refused = {(name, trace_id) for name in names for at, trace_id in deleted if ids[name] == at}
         self._sort_out(sql, touched)
         self._join_logs(sql, touched, write_logs(sql, records, now) if records else set())
+        return self._write(sql, touched, changes)
+
+    def reread(self, connection: Connection, spans: dict[Key, list[relate.Stored]]) -> Changes:
+        """Write stored, finished spans as they were read again before, in one transaction.
+
+        One whose row has changed since is read anew.
+        """
+        sql, changes = Sql(connection), Changes(at=time.time_ns())
+        touched, _ = self._touch(sql, {}, set(spans))
+        for trace in touched:
+            read = {row.span_id: (span, row) for span, row in spans[trace.key]}
+            rows = relate.span_rows(sql, [(trace.pk, span_id) for span_id in read])
+            changed = [row.span_id for row in rows if tuple(row) != tuple(read[row.span_id][1])]
+            if changed:
+                again = relate.read_stored(sql, {trace.key: changed}, self._prices)
+                read |= {row.span_id: (span, row) for span, row in again[trace.key]}
+            trace.reread = [read[row.span_id] for row in rows]
+            trace.rebuild = True
+        return self._write(sql, touched, changes)
+
+    def _write(self, sql: Sql, touched: list[_Touched], changes: Changes) -> Changes:
+        """Write what was found to change: rows, bodies, roll-ups, counters, the change feed."""
+        now = changes.at
         self._write_new_traces(sql, touched, now)
         counted, replaced = self._write_spans(sql, touched, now)
         for trace in touched:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tracer.ingest import cube
 from tracer.ingest.apply import Changes
 from tracer.ingest.locks import lock_traces
+from tracer.ingest.people import delete_added
 from tracer.ingest.tombstones import write_tombstones
 from tracer.store.models import PACKS_PER_TRACE
 from tracer.store.sql import Sql
@@ -60,6 +61,7 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     cube.subtract(sql, small)
     sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ?", [(key[1], key[0]) for key in keys])
+    delete_added(sql, keys)
     sql.many("DELETE FROM partial_output WHERE trace_pk = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM span WHERE trace_pk = ?", [(pk,) for pk in small])
     sql.many("DELETE FROM pack WHERE id >= ? AND id < ?", [_pack_range(pk) for pk in small])

@@ -35,7 +35,7 @@ class Price:
 
 
 NO_PRICE = Price()
-CACHED = Price(NanoUsd(0), NanoUsd(0), NanoUsd(0), "cache")
+CACHED = Price(NanoUsd(0), source="cache")
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 from tracer.ingest.call_state import Edge
 from tracer.ingest.calls import TOKEN_FIELDS, Call, CallTotals
 from tracer.ingest.columns import held
-from tracer.ingest.logs import reread
+from tracer.ingest.logs import logs_of_traces, reread
 from tracer.ingest.prepare import PreparedSpan
 from tracer.ingest.rollup import Rollup
+from tracer.ingest.tombstones import Key
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.store.bodies import RUNNING_ONLY
@@ -77,6 +78,26 @@ def stored_span(sql: Sql, trace_id: bytes, row: Any, logs: list[LogRecord], pric
     if span.running:
         span.partial_output = partial_output(sql, row.trace_pk, row.span_id)
     return span
+
+
+Stored = tuple[PreparedSpan, Any]
+"""A stored span prepared again, with its row."""
+
+
+def read_stored(sql: Sql, spans: dict[Key, list[bytes]], prices: PriceBook) -> dict[Key, list[Stored]]:
+    """Stored, finished spans prepared again; what is not there any more, or still runs, is left out."""
+    ids = {trace_id for _, trace_id in spans}
+    found = sql.rows_in("SELECT id, project_id, trace_id FROM trace WHERE trace_id IN ({keys})", sorted(ids))
+    pks = {(row.project_id, row.trace_id): row.id for row in found}
+    logs = logs_of_traces(sql, ids)
+    keys = {pks[key]: key for key in spans if key in pks}
+    out: dict[Key, list[Stored]] = {key: [] for key in keys.values()}
+    for row in span_rows(sql, [(pk, span_id) for pk, key in keys.items() for span_id in spans[key]]):
+        if row.status != Status.running:
+            key = keys[row.trace_pk]
+            span = stored_span(sql, key[1], row, logs.get((*key, row.span_id), []), prices)
+            out[key].append((span, row))
+    return out
 
 
 def stored_ids(sql: Sql, pk: int, ids: Iterable[bytes]) -> set[bytes]:

@@ -157,7 +157,13 @@ def _counters(sql: Sql) -> Iterator[Difference]:
 
 def _deleted(sql: Sql) -> Iterator[Difference]:
     """Deleted traces: nothing of them is left."""
-    for table, words in (("trace", "a trace"), ("log_record", "a log record")):
+    for table, words in (
+        ("trace", "a trace"),
+        ("log_record", "a log record"),
+        ("score", "a score"),
+        ("annotation", "an annotation"),
+        ("share", "a link to it"),
+    ):
         rows = sql.rows(
             f"SELECT DISTINCT gone.project_id, gone.trace_id FROM tombstone AS gone "
             f"JOIN {table} AS left_over ON left_over.trace_id = gone.trace_id "

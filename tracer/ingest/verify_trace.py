@@ -14,7 +14,7 @@ import zstandard
 from tracer.ingest.calls import COMPUTED, count_calls
 from tracer.ingest.columns import SPAN_COLUMNS, facts_of_row, held, span_row
 from tracer.ingest.logs import SpanKey, logs_of_traces, reread
-from tracer.ingest.prepare import PreparedSpan, as_json
+from tracer.ingest.prepare import CACHED, PreparedSpan, as_json
 from tracer.ingest.relate import call_columns, pack_loader, partial_output, span_rows, stored_calls
 from tracer.ingest.rollup import Rollup, decode_state
 from tracer.otlp.dialects import READER_VERSION
@@ -135,6 +135,9 @@ class TraceCheck:
             parts = held((row.input_cost or 0) + (row.output_cost or 0))
             if row.kind not in CALL_KINDS or again.running or row.cost != parts:
                 yield "cost", row.span_id, row.cost, parts
+        elif row.cost_source == CACHED.source:
+            if row.cost != CACHED.total or not again.facts.cache_hit:
+                yield "cost", row.span_id, row.cost, again.price.total
         elif (row.input_cost, row.output_cost) != (None, None):
             yield "cost", row.span_id, (row.input_cost, row.output_cost), None
         elif row.cost_source is not None or row.cost is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.ingest.locks import lock_traces
+from tracer.ingest.people import delete_added
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.tombstones import write_tombstones
 from tracer.store.engine import Store
@@ -58,4 +59,6 @@ def drop_logs(sql: Sql, keys: list[LogKey], now: int) -> None:
     taken = {(row.project_id, row.trace_id) for row in found}
     left = [key for key in keys if (key[1], key[0]) not in taken]
     sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ? AND span_id = ? AND digest = ?", left)
-    write_tombstones(sql, sorted({(key[1], key[0]) for key in left}), now)
+    gone = sorted({(key[1], key[0]) for key in left})
+    delete_added(sql, gone)
+    write_tombstones(sql, gone, now)

@@ -175,6 +175,21 @@ class Writer:
             self._wake.notify()
         return one.done
 
+    def change(self, work: Callable[[Applier, Connection], Changes]) -> Future[Changes]:
+        """Let the writer's applier do other work than batches, in a slice, and tell open pages what it changed."""
+        done = self.run(lambda connection: work(self._applier, connection))
+
+        def settled(done: Future[Changes]) -> None:  # on the writer's thread, once it is committed or rolled back
+            if done.cancelled():
+                return
+            if done.exception() is not None:
+                self._applier.forget()
+            elif done.result().traces:
+                self._tell(done.result())
+
+        done.add_done_callback(settled)
+        return done
+
     def _run(self) -> None:
         while True:
             with self._wake:
@@ -252,11 +267,14 @@ class Writer:
             changes = self._applier.apply(connection, spans, logs)
         self._failed = None
         if changes.traces:
-            try:
-                self._on_commit(changes)
-            except Exception:
-                logger.exception("open pages were not told of a commit")
+            self._tell(changes)
         return changes.refused
+
+    def _tell(self, changes: Changes) -> None:
+        try:
+            self._on_commit(changes)
+        except Exception:
+            logger.exception("open pages were not told of a commit")
 
     def _prune(self) -> None:
         """Forget old lines of the change feed and old tombstones, now and then, when there is nothing else to write."""

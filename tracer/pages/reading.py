@@ -14,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tracer.otlp.dialects import values
 from tracer.otlp.dialects.reading import Message, Value
 from tracer.pages.json_view import json_tree, pretty_json
 from tracer.pages.prose import NO_MARKS, Marks, prose
@@ -382,10 +383,7 @@ def _json_of(text: str) -> dict[str, Any] | list[Any] | None:
     """An object or a list written as JSON text; None for any other text, or one too long to take apart."""
     if text[:1] not in ("{", "[") or len(text) > 1_000_000:
         return None
-    try:
-        parsed: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    parsed: object = values.parse(text)
     return parsed if isinstance(parsed, (dict, list)) else None
 
 

@@ -22,9 +22,10 @@ from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
-from tracer.queries.outline import CHILD_ERROR, ERROR, Outline, outline
+from tracer.queries.added import names_used, scores_of
+from tracer.queries.outline import ERROR, Outline, outline
 from tracer.queries.projects import project_by_slug
-from tracer.queries.rows import ProjectRow, SpanRow, Step, TraceRow
+from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.queries.steps import calls_before, steps_of
 from tracer.queries.steps import step as load_step
 from tracer.queries.traces import trace_by_id
@@ -49,6 +50,8 @@ class TracePage:
     row_count: int
     ticks: Sequence[str]
     step: StepView | None
+    score_names: Sequence[str] = ()
+    """Names of scores that the project gave lately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class StepView:
     more_documents: int
     embeddings: Sequence[tuple[content.Text | None, str]]
     bill: Bill
+    scores: Sequence[ScoreRow]
+    """Those given to this step; at the top of the tree, those of the whole trace too."""
     curl: str
     """The command that fetches this step from the interface for programs."""
     since: SpanRow | None
@@ -112,6 +117,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
             bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
             return render(request, "traces/trace.html", bare, block="head")
         rows = outline(conn, trace=trace)
+        names = names_used(conn, project_id=project.id)
         chosen = _chosen(trace, rows, span)
         now = unix_now()
         step = None
@@ -131,6 +137,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         row_count=len(rows),
         ticks=_ticks(total_of(rows, now)),
         step=step,
+        score_names=names,
     )
     answer = render(request, "traces/trace.html", page)
     _skeletons(request).make(trace, rows)  # the page's script asks for it next
@@ -234,15 +241,15 @@ def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tupl
 
 
 def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
-    """The step asked for; else, in a failed trace, the first that failed by itself; else the top of the tree."""
+    """The step asked for; else, in a failed trace, the one that its head names; else the top of the tree."""
     if span is not None and len(span) == 16:
         try:
             return rows.ids.index(bytes.fromhex(span))
         except ValueError:
             pass  # no step of this trace has it
     failed = [row for row, status in enumerate(rows.status) if status == ERROR] if trace.status == "error" else []
-    inner = next((row for row in failed if not rows.flags[row] & CHILD_ERROR), None)
-    return inner if inner is not None else next(iter(failed), 0 if len(rows) else None)
+    # The last failed step to start, as `tracer.ingest.rollup` has it.
+    return max(failed, key=lambda row: (rows.start[row], rows.ids[row]), default=0 if len(rows) else None)
 
 
 def _step_view(
@@ -276,6 +283,7 @@ def _step_view(
         more_documents=more,
         embeddings=content.embeddings(found),
         bill=around.bill(row),
+        scores=around.scores(trace, row),
         curl=around.curl(row),
         since=since,
         previous=previous,
@@ -301,6 +309,11 @@ class _Surroundings:
             if shared > most:
                 best, most = earlier.row, shared
         return best, most
+
+    def scores(self, trace: TraceRow, row: SpanRow) -> list[ScoreRow]:
+        """The scores of a step; with a root's stand those of the whole trace."""
+        found = scores_of(self.conn, trace=trace, span_id=row.span_id)
+        return found if row.parent_id is not None else [*scores_of(self.conn, trace=trace, span_id=""), *found]
 
     def curl(self, row: SpanRow) -> str:
         """The command that fetches a step; who had to sign in needs a key."""

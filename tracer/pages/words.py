@@ -57,6 +57,15 @@ def name_of(text: str, limit: int = NAME_LIMIT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+SOURCES = {"user": "a user", "reviewer": "a reviewer", "code": "code", "model": "a model"}
+"""Who gave a score, in words."""
+
+
+def score_words(value: float) -> str:
+    """A score's number, short: at most four digits that matter."""
+    return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
 def verdict(trace: TraceRow) -> Verdict:
     """Say what became of a trace, before any number."""
     if trace.status == "error":

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from tracer.errors import BadSetting
 from tracer.prices import names
@@ -99,29 +99,54 @@ class OwnPrices:
         )
 
 
+FileVersion: TypeAlias = tuple[int, int, int] | None
+"""What tells one version of a file from the next; None while there is no file."""
+
+
+def version_of(file: Path | None) -> FileVersion:
+    """Which version of the file is there now."""
+    try:
+        found = file.stat() if file is not None else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found is not None else None
+
+
 def read_own_prices(file: Path) -> OwnPrices:
     """Read the user's table; a file that does not exist is an empty table.
 
     Raises BadSetting with one sentence that names the file, the entry, its line and the field.
     """
+    return OwnPrices(read_entries(file, read_text(file)))
+
+
+def read_text(file: Path) -> str:
+    """The file as it is; empty when it does not exist. Raises BadSetting when it can't be read."""
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_FILE + 1)
     except FileNotFoundError:
-        return OwnPrices()
+        return ""
     except OSError as problem:
         raise BadSetting(f"The price table {file} cannot be read: {problem.strerror}.", field="prices") from None
     if len(raw) > MAX_FILE:
         raise BadSetting(f"The price table {file} is larger than {MAX_FILE // 2**20} MiB.", field="prices")
     try:
-        text = raw.decode()
-        content = tomllib.loads(text, parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        return raw.decode()
+    except UnicodeDecodeError as problem:
         raise BadSetting(f"The price table {file} is not TOML: {problem}.", field="prices") from None
-    return OwnPrices(_Reader(file, text).entries(content))
 
 
-class _Reader:
+def read_entries(file: Path, text: str) -> tuple[OwnPrice, ...]:
+    """The entries of a table, in the order of the text; `file` is named in the BadSetting that this raises."""
+    try:
+        content = tomllib.loads(text, parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise BadSetting(f"The price table {file} is not TOML: {problem}.", field="prices") from None
+    return Reader(file, text).entries(content)
+
+
+class Reader:
     """Checks a parsed file, with its text at hand to say where a mistake is."""
 
     def __init__(self, file: Path, text: str) -> None:
@@ -129,6 +154,7 @@ class _Reader:
         self.lines = text.splitlines()
 
     def entries(self, content: Mapping[str, object]) -> tuple[OwnPrice, ...]:
+        """Every entry of the file, checked. Raises BadSetting."""
         for key in content:
             if key != "price":
                 raise BadSetting(
@@ -146,25 +172,26 @@ class _Reader:
         seen: dict[tuple[str, str | None, UnixNanos | None], int] = {}
         for place, entry in enumerate(entries):
             if not isinstance(entry, dict):
-                raise self._wrong(place, "price", "must be an entry with a model and its prices")
-            price = self._entry(place, entry)
+                raise self.wrong(place, "price", "must be an entry with a model and its prices")
+            price = self.entry(place, entry)
             first = seen.setdefault((price.model, price.provider, price.start), place)
             if first != place:
-                raise self._wrong(place, "model", f"is the same, from the same day on, as in entry {first + 1}")
+                raise self.wrong(place, "model", f"is the same, from the same day on, as in entry {first + 1}")
             found.append(price)
         return tuple(found)
 
-    def _entry(self, place: int, entry: Mapping[str, object]) -> OwnPrice:
+    def entry(self, place: int, entry: Mapping[str, object]) -> OwnPrice:
+        """One entry, checked. Raises BadSetting."""
         for field in entry:
             if field not in FIELDS:
-                raise self._wrong(place, field, f"is no field of a price: there are {', '.join(FIELDS)}")
+                raise self.wrong(place, field, f"is no field of a price: there are {', '.join(FIELDS)}")
         model = self._word(place, entry, "model")
         if model is None:
-            raise self._wrong(place, "model", "is missing")
+            raise self.wrong(place, "model", "is missing")
         provider = self._word(place, entry, "provider")
         asked = self._price(place, entry, "input")
         if asked is None:
-            raise self._wrong(place, "input", "is missing")
+            raise self.wrong(place, "input", "is missing")
         return OwnPrice(
             model=model,
             provider=provider,
@@ -185,7 +212,7 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, str) or not value.strip() or len(value) > names.MAX_NAME:
-            raise self._wrong(place, field, f"must be a text of 1 to {names.MAX_NAME} characters")
+            raise self.wrong(place, field, f"must be a text of 1 to {names.MAX_NAME} characters")
         return value.strip().lower()
 
     def _price(self, place: int, entry: Mapping[str, object], field: str) -> int | None:
@@ -193,14 +220,14 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-            raise self._wrong(place, field, "must be a number of dollars for a million tokens, such as 1.50")
+            raise self.wrong(place, field, "must be a number of dollars for a million tokens, such as 1.50")
         # Not a number compares with nothing: it is asked for first.
         price = Decimal(value)
         if not price.is_finite() or not 0 <= price <= MAX_PRICE:
-            raise self._wrong(place, field, f"must be between 0 and {MAX_PRICE:,} dollars for a million tokens")
+            raise self.wrong(place, field, f"must be between 0 and {MAX_PRICE:,} dollars for a million tokens")
         exponent = price.normalize().as_tuple().exponent
         if isinstance(exponent, int) and exponent < -9:
-            raise self._wrong(place, field, "has more than nine decimals, and money is kept in billionths of a dollar")
+            raise self.wrong(place, field, "has more than nine decimals, and money is kept in billionths of a dollar")
         return int(price * SECOND)
 
     def _day(self, place: int, entry: Mapping[str, object]) -> UnixNanos | None:
@@ -208,11 +235,12 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, datetime) or not isinstance(value, date):
-            raise self._wrong(place, "from", "must be a day such as 2026-03-01, without quotes")
+            raise self.wrong(place, "from", "must be a day such as 2026-03-01, without quotes")
         start = datetime(value.year, value.month, value.day, tzinfo=UTC)
         return UnixNanos((start - datetime(1970, 1, 1, tzinfo=UTC)).days * 86_400 * SECOND)
 
-    def _wrong(self, place: int, field: str, problem: str) -> BadSetting:
+    def wrong(self, place: int, field: str, problem: str) -> BadSetting:
+        """The problem in one sentence."""
         return BadSetting(
             f"The price table {self.file}, entry {place + 1}{self._line(field, place)}: {field} {problem}.", field=field
         )

@@ -69,6 +69,42 @@ class TraceRow:
     """The name of the first step whose own error failed the trace, when its status is `error`."""
     version: int
     """Rises with every change to the trace."""
+    own_name: str | None = None
+    """The name that people gave it, which then is its `name`."""
+    own_tags: tuple[str, ...] = ()
+    """Those of `tags` that people added."""
+    note: str | None = None
+    scores: tuple[ScoreSum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSum:
+    """The scores of one name and source in a trace: the mean of numbers, the most frequent of words."""
+
+    name: str
+    value: float | bool | str
+    source: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One score. Without `span_id` it is the trace's own."""
+
+    row_id: int
+    id: str
+    project_id: int
+    project: str
+    trace_id: str
+    span_id: str | None
+    name: str
+    value: float | bool | str
+    comment: str | None
+    source: str
+    """`user`, `reviewer`, `code` or `model`."""
+    author: str
+    created_at: UnixNanos
+    updated_at: UnixNanos
 
 
 @dataclass(frozen=True, slots=True)

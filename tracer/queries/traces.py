@@ -12,6 +12,7 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tracer.errors import BadRequest, NotFound
+from tracer.queries.added import with_added
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import Partial, TraceRow
 from tracer.queries.scope import Scope
@@ -79,7 +80,7 @@ def newest_traces(
     by = (value.desc(), trace.c.id.desc()) if falling else (value, trace.c.id)
     query = _traces().add_columns(value.label("sort_value")).where(*where).order_by(*by).limit(limit + 1)
     rows = conn.execute(query).all()
-    items = [trace_row(row, abandoned_after=abandoned_after) for row in rows[:limit]]
+    items = with_added(conn, [trace_row(row, abandoned_after=abandoned_after) for row in rows[:limit]])
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(items, write_cursor(Cursor(order, int(last.sort_value), last.id)) if last is not None else None)
 
@@ -95,7 +96,7 @@ def trace_by_id(
     row = conn.execute(_traces().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
     if row is None:
         raise _no_trace(conn, scope, trace_id, project_id)
-    return trace_row(row, abandoned_after=abandoned_after)
+    return with_added(conn, [trace_row(row, abandoned_after=abandoned_after)])[0]
 
 
 def traces_of_id(

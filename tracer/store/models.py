@@ -7,6 +7,7 @@ from enum import IntEnum
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -238,6 +239,57 @@ remains = Table(
     Column("trace_pk", Rowid, primary_key=True, autoincrement=False),
     Column("project_id", Rowid, nullable=False),
     Column("deletion_id", Rowid, nullable=False),
+)
+
+# What people and programs say of a trace or a step, also before it has arrived: found by its trace's id.
+score = Table(
+    "score",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("trace_id", LargeBinary(16), nullable=False),
+    Column("span_id", LargeBinary(8)),
+    Column("score_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("number", Double),
+    Column("words", Text),
+    Column("boolean", SmallInteger, nullable=False),
+    Column("comment", Text),
+    Column("source", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "score_id", name="score_identity"),
+    Index("score_of_trace", "trace_id", "project_id"),
+    sqlite_autoincrement=True,
+)
+
+# What people add to a trace beside scores; `tags` is a JSON list, NULL what nobody said.
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("trace_id", LargeBinary(16), primary_key=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text),
+    Column("tags", Text),
+    Column("note", Text),
+    Column("updated_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Read-only links to one trace each; the secret in the link is kept as its hash.
+share = Table(
+    "share",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("trace_id", LargeBinary(16), nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("share_of_trace", "trace_id", "project_id"),
+    sqlite_autoincrement=True,
 )
 
 # What was asked to be deleted and how far it is: the receipt, and what a restarted process goes on with.

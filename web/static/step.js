@@ -73,6 +73,11 @@ export class StepPane {
     this.#fetch("innerMorph");
   }
 
+  /** Fetch the same step again: something was said of it. */
+  again() {
+    this.#fetch("innerMorph");
+  }
+
   /** Keep the links to the steps beside this one up to date. @param {Skeleton} tree @param {number} row */
   neighbours(tree, row) {
     this.tree = tree;

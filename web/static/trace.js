@@ -4,6 +4,7 @@ import "./split.js";
 import { Commands } from "./commands.js";
 import { address, asked, byId, near, say } from "./dom.js";
 import { neighbour, placeInList } from "./journey.js";
+import { People } from "./people.js";
 import { Search } from "./search.js";
 import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
@@ -14,6 +15,8 @@ const READINGS = ["time", "tree", "where"];
 const tree = new Tree();
 const search = new Search(tree);
 const timeline = new Timeline(tree);
+// Whoever reads a shared trace adds nothing to it.
+const people = document.getElementById("people") ? new People(tree) : null;
 const where = new Where(tree, (name) => {
   read("time");
   search.input.value = `=${name}`;
@@ -91,6 +94,14 @@ const commands = new Commands([
   { keys: "0", words: "Show the whole timeline", run: () => timeline.show(null) },
   { keys: "j", words: "Go to the next trace of the list", run: () => void travel(1) },
   { keys: "k", words: "Go to the trace before in the list", run: () => void travel(-1) },
+  ...(people
+    ? [
+        { keys: "s", words: "Score this step", run: () => people.scoreStep() },
+        { keys: "S", words: "Score the whole trace", run: () => people.scoreTrace() },
+        { keys: "g", words: "Tag, name or annotate the trace", run: () => people.annotate() },
+        { keys: "l", words: "Share the trace by a read-only link", run: () => people.shareTrace() },
+      ]
+    : []),
   { keys: "m", words: "Copy this step and all below as Markdown", run: () => press("[data-copy-url$=markdown]") },
   { keys: "y", words: "Copy the whole output", run: () => press("[data-copy-url$=output]") },
   { keys: "Y", words: "Copy the whole input", run: () => press("[data-copy-url$=input]") },

@@ -11,6 +11,7 @@ const ROW = 28;
 const HEADER = 26;
 const BEYOND = 12; // rows drawn above and below what is seen
 const CALM_MS = 250; // least time between two reads of the skeleton
+const MOVES = new Set("ArrowDown ArrowUp ArrowLeft ArrowRight PageDown PageUp Home End Enter".split(" "));
 const RECHECK_MS = 30_000; // a running trace is read again this often even when nothing is heard of it
 
 /**
@@ -42,6 +43,9 @@ export class Tree extends EventTarget {
     this.seen = [];
     /** @type {Map<string, Row>} */
     this.drawn = new Map();
+    /** What was asked for before the skeleton was there. @type {(() => void)[]} */
+    this.queued = [];
+    this.pressed = /** @type {HTMLElement | null} */ (null);
     this.reading = false;
     this.again = false;
     this.wait = CALM_MS;
@@ -50,6 +54,14 @@ export class Tree extends EventTarget {
   }
 
   start() {
+    this.host.addEventListener("pointerdown", (event) => {
+      this.pressed = near(event, ".row");
+    });
+    this.host.addEventListener("pointerup", (event) => {
+      // A row that was drawn anew between press and release gets no click from the browser.
+      const row = near(event, ".row");
+      if (row && event.button === 0 && row !== this.pressed && row.id === this.pressed?.id) this.click(event);
+    });
     this.host.addEventListener("click", (event) => this.click(event));
     this.host.addEventListener("dblclick", (event) => {
       const row = near(event, ".row");
@@ -138,6 +150,7 @@ export class Tree extends EventTarget {
       performance.mark("stepscope-usable");
     }
     this.checkStep();
+    for (const act of this.queued.splice(0)) act();
   }
 
   /** Open the runs of steps alike that hold the chosen step, and those that came to be while they were looked at. */
@@ -323,7 +336,11 @@ export class Tree extends EventTarget {
   /** Fold everything from this level on. @param {number} level levels that stay open */
   foldTo(level) {
     const tree = this.skeleton;
-    if (!tree || this.found) return;
+    if (!tree) {
+      this.queued.push(() => this.foldTo(level));
+      return;
+    }
+    if (this.found) return;
     this.folded.clear();
     this.opened.clear();
     for (let row = 0; row < tree.size; row++) {
@@ -348,6 +365,11 @@ export class Tree extends EventTarget {
     const row = near(event, ".row");
     if (!row) return;
     const id = row.id.slice(2);
+    if (!this.skeleton && !opensElsewhere(event)) {
+      event.preventDefault();
+      this.queued.push(() => this.click(event));
+      return;
+    }
     if (near(event, ".fold")) {
       this.fold(id);
       return;
@@ -356,16 +378,22 @@ export class Tree extends EventTarget {
       if (!this.gather(this.skeleton?.place.get(id) ?? -1)) this.fold(id);
       return;
     }
-    if (near(event, "a") && (event.ctrlKey || event.metaKey || event.shiftKey)) return;
+    if (near(event, "a") && opensElsewhere(event)) return;
     event.preventDefault();
-    if (this.skeleton) this.choose(id);
+    this.choose(id);
   }
 
   /** The keys that move within the tree; those that work anywhere on the page are in trace.js. */
   /** @param {KeyboardEvent} event */
   key(event) {
     const tree = this.skeleton;
-    if (!tree || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!tree) {
+      if (!MOVES.has(event.key)) return;
+      event.preventDefault();
+      this.queued.push(() => this.key(event));
+      return;
+    }
     const row = tree.place.get(this.selected ?? "") ?? 0;
     const at = this.seen.indexOf(row);
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW) - 2);
@@ -398,9 +426,13 @@ export class Tree extends EventTarget {
   /** Go to the next step that failed, or back to the one before. @param {boolean} back */
   error(back) {
     const tree = this.skeleton;
-    const from = tree?.place.get(this.selected ?? "") ?? 0;
-    const errors = tree?.errors ?? [];
-    if (!tree || !errors.length) {
+    if (!tree) {
+      this.queued.push(() => this.error(back));
+      return;
+    }
+    const from = tree.place.get(this.selected ?? "") ?? 0;
+    const errors = tree.errors;
+    if (!errors.length) {
       say("No step failed");
       return;
     }
@@ -409,4 +441,9 @@ export class Tree extends EventTarget {
     this.choose(tree.id(target), { scroll: true });
     say(`Error ${errors.indexOf(target) + 1} of ${errors.length}`);
   }
+}
+
+/** Whether a click asks for another tab or window. @param {MouseEvent} event */
+function opensElsewhere(event) {
+  return event.ctrlKey || event.metaKey || event.shiftKey;
 }

@@ -260,3 +260,8 @@ kinds = st.sampled_from(["llm", "tool", "retriever", "embedding", "reranker", "a
 )
 def test_any_json_under_any_key_is_read_without_failing(kind, texts, structures):
     check(span({"stepscope.kind": kind, **structures, **texts}), [])
+
+
+@pytest.mark.parametrize("literal", ['("\\ud800",)', "('a\\x00b',)", "({'\\udfff': 1},)"])
+def test_python_text_cannot_bring_in_what_no_database_holds(literal):
+    check(span({"function.args": literal, "gen_ai.usage.input_token_details": literal[1:-2]}), [])

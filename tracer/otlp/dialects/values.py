@@ -194,7 +194,7 @@ def literal(source: str) -> Any:
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError, SystemError):
         # SystemError: some Pythons of 3.11 and 3.12 mistake two threads that parse at once for a fault.
         return NOT_JSON
-    return NOT_JSON if deeper_than(value, MAX_DEPTH) else json.loads(json.dumps(value))
+    return NOT_JSON if deeper_than(value, MAX_DEPTH) else cleaned(json.loads(json.dumps(value)))
 
 
 def deeper_than(value: object, depth: int) -> bool:

@@ -1,0 +1,151 @@
+"""Ingest into a database that holds much already: what ten million spans beside it change.
+
+A base of traces is recorded by the service itself; a loader then copies its rows, trace by trace, under new trace ids
+and earlier times until there are as many as wanted. Every table that grows with the spans grows, and every index.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Table, text
+
+from tests.bench.load import Body, Chain
+from tests.bench.report import heading, lacking, line
+from tests.bench.server import running, send
+from tests.bench.variants import own_postgres
+from tracer.settings import parse_database_url
+from tracer.store.engine import Store
+from tracer.store.models import PACKS_PER_TRACE, metadata, trace
+
+BASE_SPANS = 24_000
+SENDERS = 4
+DAY = 86_400 * 10**9
+
+OWNED: dict[str, str] = {"trace": "id", "span": "trace_pk", "pack": "id", "partial_output": "trace_pk"}
+"""The tables whose rows belong to one trace, and the column that says to which (a pack's number holds it)."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the rows are, how a server is told so, and what makes a new trace id in SQL."""
+
+    folder: Path
+    url: URL
+    arguments: tuple[str, ...]
+    new_id: str
+
+
+def report(streams: Sequence[Sequence[Body]], *, stored: int, stored_postgres: int, runs: int) -> None:
+    """Print the rate with many spans stored, and its ratio to that with 100 thousand."""
+    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder:
+        few, many = (_sqlite(Path(folder) / name) for name in ("few", "many"))
+        _compare("SQLite", few, many, streams, stored=stored, runs=runs)
+    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, own_postgres() as one, own_postgres() as two:
+        if one is None or two is None:
+            heading("Ingest on Postgres into much that is stored")
+            lacking("Postgres", "not installed")
+            return
+        few, many = (_postgres(Path(folder) / name, url) for name, url in (("few", one), ("many", two)))
+        _compare("Postgres", few, many, streams, stored=stored_postgres, runs=runs)
+
+
+def _sqlite(folder: Path) -> Database:
+    folder.mkdir()
+    return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), (), "randomblob(16)")
+
+
+def _postgres(folder: Path, url: str) -> Database:
+    folder.mkdir()
+    return Database(folder, parse_database_url(url), ("--db", url), "decode(md5(random()::text || id::text), 'hex')")
+
+
+def _compare(
+    name: str, few: Database, many: Database, streams: Sequence[Sequence[Body]], *, stored: int, runs: int
+) -> None:
+    heading(f"Ingest on {name} with {stored:,} spans stored, and with 100,000, spans/s")
+    base = [list(Chain(100 + seed).bodies(BASE_SPANS // SENDERS)) for seed in range(SENDERS)]
+    for database, wanted in ((few, 100_000), (many, stored)):
+        with running(database.folder, *database.arguments) as server:
+            send(server, base)
+        loaded = _load(database, wanted)
+        if database is many:
+            line("loaded, spans/s", [loaded])
+    rates: dict[str, list[float]] = {"few": [], "many": []}
+    waits: list[float] = []
+    for number in range(runs):
+        fresh = _renamed(streams, number)
+        for database, kept in ((few, rates["few"]), (many, rates["many"])):
+            with running(database.folder, *database.arguments) as server:
+                figures = send(server, fresh)
+            kept.append(figures.spans_per_second)
+            if database is many:
+                waits.append(figures.ack_p99_ms)
+    line("with 100,000", rates["few"])
+    line(f"with {stored:,}", rates["many"])
+    line("ratio", [b / a for a, b in zip(rates["few"], rates["many"], strict=True)], digits=2)
+    line(f"acknowledgement p99 with {stored:,}, ms", waits)
+
+
+def _renamed(streams: Sequence[Sequence[Body]], number: int) -> list[list[Body]]:
+    """A load of the same size that no run has sent before."""
+    if number == 0:
+        return [list(bodies) for bodies in streams]
+    return [
+        list(Chain(1_000 * number + at).bodies(sum(one.spans for one in bodies))) for at, bodies in enumerate(streams)
+    ]
+
+
+def _load(database: Database, wanted: int) -> float:
+    """Copy the base until there are `wanted` spans; returns spans a second."""
+    store = Store(database.url)
+    began = time.perf_counter()
+    try:
+        with store.writing() as connection:
+            newest = connection.execute(text("SELECT max(id) FROM trace")).scalar_one()
+            spans = connection.execute(text("SELECT count(*) FROM span")).scalar_one()
+        copies = max(0, wanted // spans - 1)
+        for number in range(1, copies + 1):
+            with store.writing() as connection:
+                for name, key in OWNED.items():
+                    _copy(connection, metadata.tables[name], key, newest, number, database.new_id)
+        with store.writing() as connection:
+            connection.execute(
+                text("UPDATE project_counter SET trace_count = trace_count * :n, span_count = span_count * :n"),
+                {"n": copies + 1},
+            )
+            if not store.sqlite:
+                after = "SELECT setval(pg_get_serial_sequence('trace', 'id'), (SELECT max(id) FROM trace))"
+                connection.execute(text(after))
+        took = time.perf_counter() - began
+        if not store.sqlite:
+            # What autovacuum would do on its own within minutes, in the middle of the measurement.
+            with store.maintaining() as connection:
+                connection.execute(text("VACUUM ANALYZE"))
+        return spans * copies / took
+    finally:
+        store.close()
+
+
+def _copy(connection: Connection, table: Table, key: str, newest: int, number: int, new_id: str) -> None:
+    """Copy the base's rows of one table once more, `number` days earlier."""
+    width = PACKS_PER_TRACE if table.name == "pack" else 1
+    values: list[str] = []
+    for column in table.columns:
+        if column.name == key:
+            values.append(f"{key} + {newest * number * width}")
+        elif table is trace and column.name == "trace_id":
+            values.append(new_id)
+        elif column.name in ("start_time", "end_time"):
+            values.append(f"{column.name} - {number * DAY // 24}")
+        else:
+            values.append(f'"{column.name}"')
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    last = newest * width + width - 1
+    connection.execute(
+        text(f"INSERT INTO {table.name} ({names}) SELECT {', '.join(values)} FROM {table.name} WHERE {key} <= {last}")
+    )

@@ -1,0 +1,176 @@
+"""What people and programs added to traces: scores, tags, a name, a note."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy.sql import Select
+
+from tracer.errors import NotFound
+from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
+from tracer.queries.rows import ScoreRow, ScoreSum, TraceRow
+from tracer.queries.scope import Scope
+from tracer.store.models import project, score
+from tracer.store.sql import Sql
+
+SHOWN = 1_000
+"""Scores of one trace that are read; a chain that scores each of ten thousand steps has its own list."""
+
+
+def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
+    """The traces with the names, tags, notes and scores that were added to them."""
+    sql = Sql(conn)
+    keys = {(row.project_id, bytes.fromhex(row.trace_id)) for row in rows}
+    ids = sorted({trace_id for _, trace_id in keys})
+    notes = {
+        (row.project_id, row.trace_id): row
+        for row in sql.rows_in(
+            "SELECT trace_id, project_id, name, tags, note FROM annotation WHERE trace_id IN ({keys})", ids
+        )
+    }
+    sums = _sums(sql, ids)
+    done: list[TraceRow] = []
+    for row in rows:
+        key = (row.project_id, bytes.fromhex(row.trace_id))
+        note = notes.get(key)
+        scores = tuple(sums.get(key, ()))
+        if note is None and not scores:
+            done.append(row)
+            continue
+        given = tuple(json.loads(note.tags)) if note is not None and note.tags else ()
+        done.append(
+            replace(
+                row,
+                name=note.name if note is not None and note.name else row.name,
+                tags=tuple(dict.fromkeys((*row.tags, *given))),
+                own_name=note.name if note is not None else None,
+                own_tags=given,
+                note=note.note if note is not None else None,
+                scores=scores,
+            )
+        )
+    return done
+
+
+def _sums(sql: Sql, ids: list[bytes]) -> dict[tuple[int, bytes], list[ScoreSum]]:
+    """For each trace, one line a name and source: the mean of numbers, the most frequent of words."""
+    found: dict[tuple[int, bytes], dict[tuple[str, str], list[_Alike]]] = {}
+    for row in sql.rows_in(
+        "SELECT project_id, trace_id, name, source, words, boolean, count(*) AS times, avg(number) AS number "
+        "FROM score WHERE trace_id IN ({keys}) GROUP BY project_id, trace_id, name, source, words, boolean",
+        ids,
+    ):
+        by = found.setdefault((row.project_id, row.trace_id), {})
+        by.setdefault((row.name, row.source), []).append(_Alike(row.times, row.words, row.number, bool(row.boolean)))
+    return {
+        key: [_summed(name, source, alike) for (name, source), alike in sorted(by.items())] for key, by in found.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Scores of one name and source that say the same word, or that are all numbers."""
+
+    times: int
+    words: str | None
+    number: float | None
+    boolean: bool
+
+
+def _summed(name: str, source: str, alike: list[_Alike]) -> ScoreSum:
+    count = sum(one.times for one in alike)
+    if any(one.words is not None for one in alike):
+        most = max(alike, key=lambda one: (one.times, one.words or ""))
+        return ScoreSum(name, most.words if most.words is not None else _number(most.number), source, count)
+    if count == 1 and alike[0].boolean:
+        return ScoreSum(name, bool(alike[0].number), source, count)
+    return ScoreSum(name, sum(_number(one.number) * one.times for one in alike) / count, source, count)
+
+
+def _number(value: float | None) -> float:
+    return 0.0 if value is None else float(value)
+
+
+def _value(row: Row[Any]) -> float | bool | str:
+    if row.words is not None:
+        return str(row.words)
+    return bool(row.number) if row.boolean else float(row.number)
+
+
+def scores_of(conn: Connection, *, trace: TraceRow, span_id: str | None = None) -> list[ScoreRow]:
+    """The scores of a trace and its steps, or of one step, in the order in which they came; "" for the trace's own."""
+    where: list[ColumnElement[bool]] = [
+        score.c.trace_id == bytes.fromhex(trace.trace_id),
+        score.c.project_id == trace.project_id,
+    ]
+    if span_id is not None:
+        where.append(score.c.span_id == bytes.fromhex(span_id) if span_id else score.c.span_id.is_(None))
+    query = _scores().where(*where).order_by(score.c.id).limit(SHOWN)
+    return [_score_row(row) for row in conn.execute(query)]
+
+
+def scores(
+    conn: Connection,
+    *,
+    scope: Scope,
+    trace_id: bytes | None = None,
+    project_id: int | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> Page[ScoreRow]:
+    """One page of scores, the newest first. Raises BadRequest for a cursor that is none."""
+    where: list[ColumnElement[bool]] = [scope.condition(score.c.project_id)]
+    if trace_id is not None:
+        where.append(score.c.trace_id == trace_id)
+    if project_id is not None:
+        where.append(score.c.project_id == project_id)
+    if after is not None:
+        where.append(score.c.id < read_cursor(after, order="scores").id)
+    rows = conn.execute(_scores().where(*where).order_by(score.c.id.desc()).limit(limit + 1)).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    items = [_score_row(row) for row in rows[:limit]]
+    return Page(items, write_cursor(Cursor("scores", last.id, last.id)) if last is not None else None)
+
+
+def score_by_id(conn: Connection, *, scope: Scope, score_id: str, project_id: int | None = None) -> ScoreRow:
+    """One score by its id, the newest where several projects have it. Raises NotFound."""
+    where: list[ColumnElement[bool]] = [score.c.score_id == score_id, scope.condition(score.c.project_id)]
+    if project_id is not None:
+        where.append(score.c.project_id == project_id)
+    row = conn.execute(_scores().where(*where).order_by(score.c.id.desc()).limit(1)).first()
+    if row is None:
+        raise NotFound(f"There is no score {score_id[:40]!r}.", field="score_id")
+    return _score_row(row)
+
+
+def names_used(conn: Connection, *, project_id: int, newest: int = 500) -> list[str]:
+    """Names of scores that a project gave lately, the most frequent first."""
+    query = select(score.c.name).where(score.c.project_id == project_id).order_by(score.c.id.desc()).limit(newest)
+    return [name for name, _ in Counter(conn.execute(query).scalars()).most_common(20)]
+
+
+def _scores() -> Select[*tuple[Any, ...]]:
+    return select(score, project.c.name.label("project")).join(project, project.c.id == score.c.project_id)
+
+
+def _score_row(row: Row[Any]) -> ScoreRow:
+    return ScoreRow(
+        row_id=row.id,
+        id=row.score_id,
+        project_id=row.project_id,
+        project=row.project,
+        trace_id=row.trace_id.hex(),
+        span_id=None if row.span_id is None else row.span_id.hex(),
+        name=row.name,
+        value=_value(row),
+        comment=row.comment,
+        source=row.source,
+        author=row.author,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
