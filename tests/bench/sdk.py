@@ -42,7 +42,7 @@ IMPORTS = {
 }
 DISTRIBUTIONS = {
     "opentelemetry": "opentelemetry-exporter-otlp-proto-http", "phoenix": "arize-phoenix-otel",
-    "traceloop": "traceloop-sdk",
+    "mlflow": "mlflow-tracing", "traceloop": "traceloop-sdk",
 }  # fmt: skip
 SIZE = """
 import json, sys
