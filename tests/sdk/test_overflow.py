@@ -245,6 +245,48 @@ def test_what_the_disk_may_hold_is_a_bound_for_making_room_too(sink, tmp_path, s
     assert len(outputs(sink)) == 8_000 - status.dropped
 
 
+SOAK = """
+import sys, time, stepscope
+from stepscope import _config
+
+calls, _config.DEFAULT_DISK = {calls}, {disk}
+
+@stepscope.step
+def work(value):
+    return value
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+for n in range(200):
+    work(str(n).zfill(8) * 128)
+time.sleep(0.5)
+before = most = resident()
+for n in range(calls):
+    work(str(n).zfill(8) * 128)
+    if n % 500 == 0:
+        most = max(most, resident())
+status = stepscope.status()
+assert status.recorded == calls + 200 == status.waiting + status.dropped, status
+print(most - before, status.dropped)
+"""
+
+
+@pytest.mark.serial
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_r70_however_long_the_server_is_dead_memory_stays_within_its_bound(sink, tmp_path):
+    sink.close()
+    calls, disk = counted(50_000, 10_000_000), counted(24_000_000, _config.DEFAULT_DISK)
+    done = run(SOAK.format(calls=calls, disk=disk), sink, timeout=1500.0, STEPSCOPE_SPOOL=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    grown, dropped = map(int, done.stdout.split())
+    assert grown < _config.DEFAULT_MEMORY * 1.2
+    assert dropped > calls // 10
+    assert done.stderr.count("further steps are dropped") == 1
+
+
 def test_with_little_memory_and_a_slow_server_nothing_is_lost_and_memory_stays_within_its_bound(sink, tmp_path):
     sink.reply = lambda number, request: Reply(delay=0.3 if number == 0 else 0.0)
     stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=4_000_000)

@@ -50,7 +50,8 @@ class Exporter:
         self.ended: deque[Step] = deque()
         self.delivery = Delivery(config, self.ended, self.notices, self._bytes_held)
         self._overflow = self.delivery.overflow
-        self._limit = config.memory
+        # The rest is for the work: a batch that is written and packed, steps on their way to disk and back.
+        self._limit = config.memory * 3 // 4 if config.spool is None else config.memory // 2
         self._crowd = config.memory // 4
         self._pressing = False
         # Bytes put in by the host's threads; the delivery thread counts those that it let go.
@@ -116,7 +117,7 @@ class Exporter:
         if self._closed:
             why = "a step ended after the last delivery; it is dropped"
         else:
-            why = f"{self._limit:,} bytes of steps wait for {self.endpoint}; further steps are dropped"
+            why = f"{self.config.memory:,} bytes of steps wait for {self.endpoint}; further steps are dropped"
         _guard.warn("full", f"stepscope: {why} (stepscope.status() counts them).")
 
     def _rouse(self) -> None:
@@ -240,7 +241,7 @@ class Exporter:
         recorded = max(self._refused + delivery.taken + self._overflow.seen(self.ended), dropped + delivered)
         reason = delivery.problem
         if reason is None and self._refused:
-            reason = f"more than {self._limit:,} bytes waited"
+            reason = f"more than {self.config.memory:,} bytes waited"
         waiting = recorded - dropped - delivered
         left_out = self.front.left_out if isinstance(self.front, Sampler) else 0
         return Status(recorded, delivered, waiting, dropped, delivery.on_disk, left_out, self.endpoint, reason)
