@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, health, metrics, otlp, scores, shares, traces
+from tracer.api import compat, deletions, exports, health, metrics, otlp, scores, shares, traces
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
@@ -132,6 +132,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         compat.router,
         traces.router,
         deletions.router,
+        exports.router,
         metrics.router,
         scores.router,
         shares.router,

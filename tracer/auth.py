@@ -61,6 +61,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/projects"): Right.read,
     ("GET", "/api/v1/traces"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}"): Right.read,
+    ("GET", "/api/v1/traces/{trace_id}/export"): Right.read,
     ("DELETE", "/api/v1/traces"): Right.write,
     ("DELETE", "/api/v1/traces/{trace_id}"): Right.write,
     ("GET", "/api/v1/deletions/{deletion_id}"): Right.read,

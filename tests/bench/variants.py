@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
 
 from tests.bench.load import Body
 from tests.bench.report import heading, lacking, line
 from tests.bench.server import running, send
 
+WRITERS = 4
 SHIM = Path(__file__).with_name("slow_sync.c")
 
 
@@ -38,7 +47,10 @@ def report(streams: Sequence[Sequence[Body]], *, runs: int) -> None:
                 else _rate(Path(folder) / f"slow-{number}", streams, LD_PRELOAD=str(slow)),
                 "Postgres": "not installed"
                 if postgres is None
-                else _rate(Path(folder) / f"postgres-{number}", streams, "--db", postgres),
+                else _rate(Path(folder) / f"postgres-{number}", streams, "--db", another(postgres)),
+                f"Postgres, {WRITERS} servers on {os.cpu_count()} cores": "not installed"
+                if postgres is None
+                else _rate_of_many(Path(folder) / f"writers-{number}", streams, "--db", another(postgres)),
             }
             rates.setdefault("SQLite, durability full", []).append(plain)
             for name, found in tries.items():
@@ -61,6 +73,22 @@ def _rate(data: Path, streams: Sequence[Sequence[Body]], *arguments: str, **vari
         return send(server, streams).spans_per_second
 
 
+def _rate_of_many(data: Path, streams: Sequence[Sequence[Body]], *arguments: str) -> float:
+    """Several servers on one database, each with its part of the senders."""
+    data.mkdir()
+    with ExitStack() as stack:
+        servers = [stack.enter_context(running(data, *arguments)) for _ in range(WRITERS)]
+        threads = [
+            Thread(target=send, args=(server, streams[number::WRITERS])) for number, server in enumerate(servers)
+        ]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(one.spans for bodies in streams for one in bodies) / (time.perf_counter() - began)
+
+
 def _compiled(folder: Path) -> Path | None:
     """The shim that slows every sync; None without a C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -69,6 +97,14 @@ def _compiled(folder: Path) -> Path | None:
     made = folder / "slow_sync.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(made), str(SHIM), "-ldl"], check=True)
     return made
+
+
+def another(postgres: str) -> str:
+    """The URL of a new, empty database beside the one named: what a run has stored must not make the next one easy."""
+    name = f"bench_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
 
 
 @contextmanager

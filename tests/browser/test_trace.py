@@ -239,7 +239,7 @@ def test_server_and_script_draw_the_same_rows(page: Page, service: Service, proj
         at = Sent(f"level {level}", at, at=3_000, took=200 - level, kind="evaluator")
         spans.append(at)
     trace = service.send(Trace(start=time.time_ns() - 60 * SECOND), *spans, project=project)
-    open_trace(page, service, project, trace)
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={root.id}")
     expect(page.locator("#tree")).to_have_attribute("style", "padding-top: 0px; padding-bottom: 0px;")
 
     difference = page.evaluate("""async () => {

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select, text
 from tracer.errors import NotFound
 from tracer.otlp.dialects import read_content
 from tracer.otlp.dialects.reading import Kind
-from tracer.otlp.records import Flag, LogRecord
+from tracer.otlp.records import Flag, LogRecord, SpanRecord
 from tracer.queries.jsonable import jsonable
 from tracer.queries.rows import Event, SpanRow, Step, TraceRow
 from tracer.queries.tree import Placed, tree_order
@@ -101,6 +101,23 @@ def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) ->
             row = rows.get(span_id)
             if row is not None:
                 yield _step(conn, trace, row, place, False, bodies, logs.get(span_id, []), _partial(conn, row))
+
+
+def records_of(
+    conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]
+) -> Iterator[tuple[SpanRecord, list[LogRecord]]]:
+    """These spans of a trace as they came, each with the log records that were joined to it."""
+    bodies, trace_id = _bodies(conn, trace), bytes.fromhex(trace.trace_id)
+    found = conn.execute(select(span).where(span.c.trace_pk == trace.received, span.c.span_id.in_(span_ids)))
+    rows = {row.span_id: row for row in found}
+    where = [log_record.c.trace_id == trace_id, log_record.c.project_id == trace.project_id]
+    logs: dict[bytes, list[LogRecord]] = {}
+    for one in conn.execute(select(log_record).where(*where, log_record.c.span_id.in_(span_ids))):
+        logs.setdefault(one.span_id, []).append(decode_log(one))
+    for span_id in span_ids:
+        row = rows.get(span_id)
+        if row is not None:
+            yield record_of(trace_id, row, bodies.read(place_of(row))), logs.get(span_id, [])
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:

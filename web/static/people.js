@@ -16,6 +16,7 @@ export class People {
   constructor(tree) {
     this.tree = tree;
     this.place = byId("people");
+    this.project = decodeURIComponent(this.place.dataset.project ?? "");
     this.score = /** @type {HTMLDialogElement} */ (byId("score"));
     this.note = /** @type {HTMLDialogElement} */ (byId("note"));
     this.share = /** @type {HTMLDialogElement} */ (byId("share"));
@@ -58,16 +59,13 @@ export class People {
 
   /** Ask for a score of the trace. */
   scoreTrace() {
-    this.#ask(null, `the whole of ${byId("head").dataset.name ?? "the trace"}`);
+    this.#ask(null, `the whole of ${byId("head").querySelector("h1 bdi")?.textContent ?? "the trace"}`);
   }
 
   /** Ask for tags, a name and a note. */
   annotate() {
-    const head = byId("head");
     problem(this.note, "");
-    field(this.note, "tags").value = head.dataset.tags ?? "";
-    field(this.note, "note").value = head.dataset.note ?? "";
-    field(this.note, "name").value = head.dataset.ownName ?? "";
+    for (const name of ["tags", "name", "note"]) field(this.note, name).value = own(name);
     this.note.showModal();
     field(this.note, "tags").focus();
   }
@@ -81,9 +79,12 @@ export class People {
   }
 
   async #makeLink() {
-    const { trace, project } = this.place.dataset;
     const days = Number(field(this.share, "days").value);
-    const answer = await ask(this.share, this.place.dataset.shares ?? "", "POST", { trace_id: trace, project, days });
+    const answer = await ask(this.share, this.place.dataset.shares ?? "", "POST", {
+      trace_id: this.place.dataset.trace,
+      project: this.project,
+      days,
+    });
     if (!answer) return;
     field(this.share, "url").value = answer.url;
     part(this.share, "[data-copy]").dataset.copy = answer.url;
@@ -133,8 +134,16 @@ export class People {
     const number = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(words) ? Number(words) : Number.NaN;
     const value = YES.get(words.toLowerCase()) ?? (Number.isFinite(number) ? number : words);
     const comment = field(this.score, "comment").value.trim() || null;
-    const { trace, project } = this.place.dataset;
-    const given = { trace_id: trace, span_id: this.span, project, name, value, comment, source: "reviewer" };
+    const { trace } = this.place.dataset;
+    const given = {
+      trace_id: trace,
+      span_id: this.span,
+      project: this.project,
+      name,
+      value,
+      comment,
+      source: "reviewer",
+    };
     if (!(await send(this.score, this.place.dataset.scores ?? "", "POST", given))) return;
     remember("score.name", name);
     say(`Scored ${name}`);
@@ -151,7 +160,7 @@ export class People {
         .split(",")
         .map((tag) => tag.trim())
         .filter(Boolean);
-    const place = `${this.place.dataset.annotate}?${new URLSearchParams({ project: this.place.dataset.project ?? "" })}`;
+    const place = `${this.place.dataset.annotate}?${new URLSearchParams({ project: this.project })}`;
     if (!(await send(this.note, place, "PATCH", given))) return;
     say("Kept");
     this.tree.readHead();
@@ -159,7 +168,7 @@ export class People {
 
   /** @param {HTMLElement} button */
   async #drop(button) {
-    const project = new URLSearchParams({ project: button.dataset.project ?? "" });
+    const project = new URLSearchParams({ project: this.project });
     const place = `${this.place.dataset.scores}/${encodeURIComponent(button.dataset.dropScore ?? "")}?${project}`;
     const answer = await fetch(place, { method: "DELETE" }).catch(() => null);
     if (answer?.ok || answer?.status === 404) {
@@ -167,6 +176,11 @@ export class People {
       this.tree.pane.again();
     } else say("The score could not be taken away");
   }
+}
+
+/** What people said of this trace before. @param {string} name */
+function own(name) {
+  return document.querySelector(`#head [data-own=${name}]`)?.textContent ?? "";
 }
 
 /** Send it and close; a refusal is said in the dialog, at the field that it is about. */
