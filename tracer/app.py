@@ -28,9 +28,9 @@ from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
+from tracer.pages import compare, shared, sign_in, static, trace, transcript
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
-from tracer.pages import shared, sign_in, static, trace
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -140,6 +140,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         health.router,
         trace_list.router,
         trace.router,
+        transcript.router,
+        compare.router,
         live_page.router,
         prices_page.router,
         sign_in.router,

@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("trace_id", "project_id", name="trace_identity"),
         sqlite_autoincrement=True,
     )
+    op.create_index("trace_project_named", "trace", ["project_id", "name", "start_time", "id"])
     op.create_index("trace_project_newest", "trace", ["project_id", "start_time", "id"], unique=False)
     op.create_table(
         "partial_output",
@@ -311,6 +312,7 @@ def downgrade() -> None:
     op.drop_table("span")
     op.drop_table("partial_output")
     op.drop_index("trace_project_newest", table_name="trace")
+    op.drop_index("trace_project_named", table_name="trace")
     op.drop_table("trace")
     op.drop_table("sign_in")
     op.drop_table("project_counter")

@@ -17,6 +17,9 @@ from tracer.auth import Caller
 from tracer.pages import words
 from tracer.pages.addresses import url
 from tracer.pages.static import static_url
+from tracer.queries.projects import project_by_slug
+from tracer.queries.rows import ProjectRow, TraceRow
+from tracer.queries.traces import trace_by_id
 from tracer.resources import resource_dir
 from tracer.settings import Settings
 from tracer.store.engine import Store
@@ -85,6 +88,14 @@ def unix_now() -> UnixNanos:
 def wants_block(request: Request) -> bool:
     """Whether htmx asks for a part of the page that it already shows."""
     return request.headers.get("hx-request") == "true" and request.headers.get("hx-request-type") != "full"
+
+
+def trace_at(conn: Connection, request: Request, slug: str, trace_id: str) -> tuple[ProjectRow, TraceRow]:
+    """The trace that an address names, in the project that it names; raises NotFound where the caller sees none."""
+    scope = caller_of(request).scope
+    project = project_by_slug(conn, scope=scope, slug=slug)
+    silence = abandoned_after(request)
+    return project, trace_by_id(conn, scope=scope, trace_id=trace_id, project_id=project.id, abandoned_after=silence)
 
 
 @cache

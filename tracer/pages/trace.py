@@ -15,20 +15,19 @@ from sqlalchemy import Connection
 from tracer.errors import BadRequest, NotFound
 from tracer.pages import reading as content
 from tracer.pages.addresses import origin
+from tracer.pages.conversation import call_before
 from tracer.pages.json_view import json_tree
 from tracer.pages.outgoing import MOST_STEPS, as_markdown
-from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
+from tracer.pages.page import PAGE_HEADERS, caller_of, reading, render, trace_at, unix_now, wants_block
 from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
 from tracer.queries.added import names_used, scores_of
 from tracer.queries.outline import ERROR, Outline, outline
-from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
-from tracer.queries.steps import calls_before, steps_of
 from tracer.queries.steps import step as load_step
-from tracer.queries.traces import trace_by_id
+from tracer.queries.steps import steps_of
 from tracer.queries.within import find_within
 from tracer.units import Nanos, format_duration
 
@@ -112,7 +111,7 @@ class StepView:
 def show_trace(request: Request, slug: str, trace_id: str, span: str | None = None) -> Response:
     """The whole page; for htmx its head alone, which is what changes while a trace runs."""
     with reading(request) as conn:
-        project, trace = _trace(conn, request, slug, trace_id)
+        project, trace = trace_at(conn, request, slug, trace_id)
         if wants_block(request):
             bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
             return render(request, "traces/trace.html", bare, block="head")
@@ -148,7 +147,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
 def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: bool = False) -> Response:
     """The chosen step alone, as the trace page's right side holds it."""
     with reading(request) as conn:
-        project, trace = _trace(conn, request, slug, trace_id)
+        project, trace = trace_at(conn, request, slug, trace_id)
         found = load_step(conn, trace=trace, span_id=span_id, alone=True)
         view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
@@ -158,7 +157,7 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
 def show_markdown(request: Request, slug: str, trace_id: str, span_id: str) -> Response:
     """A step and all below it as Markdown, to be pasted to a model."""
     with reading(request) as conn:
-        _, trace = _trace(conn, request, slug, trace_id)
+        _, trace = trace_at(conn, request, slug, trace_id)
         rows = outline(conn, trace=trace)
         top = _chosen(trace, rows, span_id)
         if top is None or rows.ids[top].hex() != span_id:
@@ -177,7 +176,7 @@ def search(request: Request, slug: str, trace_id: str, q: str, after: str | None
     if not 0 < len(q) <= MOST_QUERY:
         raise BadRequest(f"q takes 1 to {MOST_QUERY} characters.", field="q")
     with reading(request) as conn:
-        _, trace = _trace(conn, request, slug, trace_id)
+        _, trace = trace_at(conn, request, slug, trace_id)
         found = find_within(conn, trace=trace, text=q, after=_place(after))
     body = {
         "ids": [span_id.hex() for span_id in found.span_ids],
@@ -198,7 +197,7 @@ def show_side(
 ) -> Response:
     """One side of a step as plain text, whole, exactly as it was sent. It is never anything but text to a browser."""
     with reading(request) as conn:
-        _, trace = _trace(conn, request, slug, trace_id)
+        _, trace = trace_at(conn, request, slug, trace_id)
         found = load_step(conn, trace=trace, span_id=span_id, alone=True)
     text = content.side_text(found, side)
     if text is None:
@@ -213,7 +212,7 @@ def show_side(
 def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None = None) -> Response:
     """All rows of the tree, as columns; nothing (204) when the trace still has the version that `unless` names."""
     with reading(request) as conn:
-        _, trace = _trace(conn, request, slug, trace_id)
+        _, trace = trace_at(conn, request, slug, trace_id)
         if unless == trace.version:
             return Response(status_code=204, headers=PAGE_HEADERS)
         body = _skeletons(request).find(trace)
@@ -229,15 +228,6 @@ def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None
 
 def _skeletons(request: Request) -> SkeletonCache:
     return cast(SkeletonCache, request.app.state.skeletons)
-
-
-def _trace(conn: Connection, request: Request, slug: str, trace_id: str) -> tuple[ProjectRow, TraceRow]:
-    scope = caller_of(request).scope
-    project = project_by_slug(conn, scope=scope, slug=slug)
-    trace = trace_by_id(
-        conn, scope=scope, trace_id=trace_id, project_id=project.id, abandoned_after=abandoned_after(request)
-    )
-    return project, trace
 
 
 def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
@@ -267,7 +257,7 @@ def _step_view(
     took = row.duration
     if row.status == "running":
         took = Nanos(max(0, unix_now() - row.start_time))
-    since, seen = around.call_before(trace, found)
+    since, seen = call_before(around.conn, trace, found)
     return StepView(
         project=project,
         trace=trace,
@@ -297,18 +287,6 @@ class _Surroundings:
 
     request: Request
     conn: Connection
-
-    def call_before(self, trace: TraceRow, found: Step) -> tuple[SpanRow | None, int]:
-        """The model call whose conversation this step goes on with, and how many messages of it."""
-        messages = found.content.input_messages
-        if found.row.kind != "llm" or not messages or len(messages) < 2:
-            return None, 0
-        best, most = None, 0
-        for earlier in calls_before(self.conn, trace=trace, row=found.row):
-            shared = content.shared_start(messages, earlier.content.input_messages or [])
-            if shared > most:
-                best, most = earlier.row, shared
-        return best, most
 
     def scores(self, trace: TraceRow, row: SpanRow) -> list[ScoreRow]:
         """The scores of a step; with a root's stand those of the whole trace."""

@@ -78,7 +78,7 @@ def newest_traces(
             # Said twice, so that the index is entered at the position.
             where.append(value <= at.value if falling else value >= at.value)
     by = (value.desc(), trace.c.id.desc()) if falling else (value, trace.c.id)
-    query = _traces().add_columns(value.label("sort_value")).where(*where).order_by(*by).limit(limit + 1)
+    query = traces_selected().add_columns(value.label("sort_value")).where(*where).order_by(*by).limit(limit + 1)
     rows = conn.execute(query).all()
     items = with_added(conn, [trace_row(row, abandoned_after=abandoned_after) for row in rows[:limit]])
     last = rows[limit - 1] if len(rows) > limit else None
@@ -93,7 +93,7 @@ def trace_by_id(
     Raises NotFound when there is none, also for an id that cannot be one; it says so when the trace was deleted.
     """
     where = _named(trace.c, scope, trace_id, project_id)
-    row = conn.execute(_traces().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
+    row = conn.execute(traces_selected().where(*where).order_by(trace.c.changed_at.desc(), trace.c.id).limit(1)).first()
     if row is None:
         raise _no_trace(conn, scope, trace_id, project_id)
     return with_added(conn, [trace_row(row, abandoned_after=abandoned_after)])[0]
@@ -133,7 +133,8 @@ def _no_trace(conn: Connection, scope: Scope, trace_id: str, project_id: int | N
     return NotFound(f"The trace {trace_id[:40]} was deleted at {at}, with everything in it.", field="trace_id")
 
 
-def _traces() -> Select[*tuple[Any, ...]]:
+def traces_selected() -> Select[*tuple[Any, ...]]:
+    """Every column that `trace_row` reads, with the project."""
     return select(
         *(column for column in trace.c if column.name != "state"),
         project.c.name.label("project"),

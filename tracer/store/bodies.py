@@ -29,7 +29,9 @@ CUT_AFTER, CUT_BEFORE = 1024, 8192
 PACK_SIZE = 1 << 20
 """Bytes, before compression, after which a new pack is begun."""
 
-LEVEL = 3
+LEVEL = 1
+"""zstd's: against level 3 it spares 7 % of the processor time of ingest for 2 % more bytes on the bench's load."""
+
 DIGEST_SIZE = 12
 RUNNING_ONLY = frozenset({"stepscope.seq", "stepscope.output.partial"})
 """Attributes of a running step that live in columns and rows of their own."""

@@ -103,6 +103,8 @@ trace = Table(
     UniqueConstraint("trace_id", "project_id", name="trace_identity"),
     # The trace list: one project, newest first, `id` breaking ties; read backwards.
     Index("trace_project_newest", "project_id", "start_time", "id"),
+    # The runs of one chain, newest first: the run before this one, and what its last runs have in common.
+    Index("trace_project_named", "project_id", "name", "start_time", "id"),
     sqlite_autoincrement=True,
 )
 

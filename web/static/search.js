@@ -31,7 +31,7 @@ export class Search {
     });
     tree.addEventListener("take", () => this.#apply());
     tree.addEventListener("choose", () => this.#count());
-    tree.addEventListener("draw", () => this.#mark());
+    for (const drawn of ["draw", "read"]) tree.addEventListener(drawn, () => this.#mark());
     tree.pane.element.addEventListener("settled", () => this.#settled());
     const wanted = asked("q");
     if (wanted) {
@@ -161,7 +161,7 @@ export class Search {
     /** @type {Range[]} */
     const ranges = [];
     const article = this.tree.pane.element.querySelector("article");
-    for (const place of [article, this.tree.host]) {
+    for (const place of [article, ...document.querySelectorAll("#tree, #transcript")]) {
       if (place) mark(place, wanted, ranges);
     }
     CSS.highlights.set("found", new Highlight(...ranges));

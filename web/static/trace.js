@@ -10,7 +10,9 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Where } from "./where.js";
 
-const READINGS = ["time", "tree", "where"];
+const READINGS = ["time", "tree", "transcript", "icicle", "where"];
+/** The readings with a place of their own; their modules come when they are first read. */
+const PANELS = ["transcript", "icicle", "where"];
 
 const tree = new Tree();
 const search = new Search(tree);
@@ -24,6 +26,14 @@ const where = new Where(tree, (name) => {
   search.step(false);
 });
 
+/** Modules of readings that are seldom needed. @type {Record<string, () => Promise<unknown>>} */
+const LATER = {
+  transcript: async () => new (await import("./transcript.js")).Transcript(tree),
+  icicle: async () => new (await import("./icicle.js")).Icicle(tree),
+};
+/** @type {Set<string>} */
+const come = new Set();
+
 /** Show the trace in another way. @param {string} reading */
 function read(reading) {
   const wanted = READINGS.includes(reading) ? reading : "time";
@@ -33,11 +43,16 @@ function read(reading) {
     tab.setAttribute("aria-selected", String(chosen));
     tab.setAttribute("tabindex", chosen ? "0" : "-1");
   }
-  byId("where").hidden = wanted !== "where";
-  byId("scroll").hidden = wanted === "where";
+  for (const panel of PANELS) byId(panel).hidden = wanted !== panel;
+  byId("scroll").hidden = PANELS.includes(wanted);
   address({ view: wanted === "time" ? null : wanted });
   where.draw();
   tree.draw();
+  if (!PANELS.includes(wanted)) tree.reveal(true);
+  const later = LATER[wanted];
+  if (!later || come.has(wanted)) return;
+  come.add(wanted);
+  void later();
 }
 
 const here = byId("head").dataset.here ?? "";
@@ -56,6 +71,19 @@ async function travel(way) {
   if (view) there.searchParams.set("view", view);
   location.assign(there);
 }
+
+/** Go to a comparison, at the chosen step. @param {number} which link of the head */
+function compare(which) {
+  /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("a[data-compare]"))[which]?.click();
+}
+
+document.addEventListener("click", (event) => {
+  const link = near(event, "a[data-compare]");
+  if (!(link instanceof HTMLAnchorElement) || !tree.selected) return;
+  const there = new URL(link.href);
+  there.searchParams.set("span", tree.selected);
+  link.href = there.href;
+});
 
 /** @param {string} part of the chosen step */
 function press(part) {
@@ -83,6 +111,13 @@ const commands = new Commands([
   })),
   { keys: "t", words: "Read it as a timeline", run: () => read("time") },
   { keys: "T", words: "Read it as a tree", run: () => read("tree") },
+  { keys: "r", words: "Read it as a transcript, from the top to the bottom", run: () => read("transcript") },
+  { keys: "I", words: "Read it as an icicle: every step as wide as its share", run: () => read("icicle") },
+  {
+    keys: "b",
+    words: "Icicle: size by time, tokens or cost",
+    run: () => document.dispatchEvent(new Event("icicle-by")),
+  },
   { keys: "w", words: "Where did it go: time, tokens and cost by step", run: () => read("where") },
   { keys: "c", words: "Mark the critical path", run: () => timeline.togglePath() },
   { keys: "i", words: "Press idle time together", run: () => timeline.togglePress() },
@@ -100,6 +135,8 @@ const commands = new Commands([
         { keys: "S", words: "Score the whole trace", run: () => people.scoreTrace() },
         { keys: "g", words: "Tag, name or annotate the trace", run: () => people.annotate() },
         { keys: "l", words: "Share the trace by a read-only link", run: () => people.shareTrace() },
+        { keys: "p", words: "Compare with the run of this chain before", run: () => compare(0) },
+        { keys: "P", words: "Compare with another trace", run: () => compare(1) },
       ]
     : []),
   { keys: "m", words: "Copy this step and all below as Markdown", run: () => press("[data-copy-url$=markdown]") },
