@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text as sql
+from sqlalchemy import event
 
 from tests import make
 from tests.client import Client, Service
@@ -114,20 +114,29 @@ def test_s29_the_run_before_is_the_newest_earlier_trace_of_that_name_in_the_proj
     assert before(service.store, made[0]["traceId"]) == []
 
 
+def test_s29_a_run_that_people_gave_another_name_is_still_a_run_of_its_chain(client: Client, service: Service) -> None:
+    made = [make.span("answer", start=START + number * SECOND) for number in (0, 1)]
+    client.store(*made)
+    for span in made:
+        renamed = client.patch(f"/api/v1/traces/{span['traceId']}", json={"name": f"mine {span['traceId']}"})
+        assert renamed.is_success
+    assert before(service.store, made[1]["traceId"]) == [made[0]["traceId"]]
+
+
 def test_s29_the_run_before_is_found_by_its_index(client: Client, service: Service) -> None:
-    client.store(make.span("answer"))
+    span = make.span("answer")
+    client.store(span)
+    asked: list[tuple[str, Any]] = []
     with service.store.reading() as conn:
         if conn.dialect.name != "sqlite":
             return  # Postgres reads a table of a few rows as it likes
-        plan = conn.execute(
-            sql(
-                "EXPLAIN QUERY PLAN SELECT id FROM trace WHERE project_id = 1 AND name = 'answer' AND start_time <= 5 "
-                "ORDER BY start_time DESC, id DESC LIMIT 1"
-            )
-        )
-        assert [row.detail for row in plan] == [
-            "SEARCH trace USING COVERING INDEX trace_project_named (project_id=? AND name=? AND start_time<?)"
-        ]
+        trace = trace_by_id(conn, scope=EVERYTHING, trace_id=span["traceId"])
+        event.listen(conn, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+        runs(conn, scope=EVERYTHING, like=trace)
+        plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0][0]}", asked[0][1]).all()
+    steps = [row.detail for row in plan]
+    assert any("trace_project_named (project_id=? AND name=? AND start_time<?)" in step for step in steps), steps
+    assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in steps), steps
 
 
 def rows(client: Client, one: Message, other: Message) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
-from tracer.pages import compare, shared, sign_in, static, trace, transcript
+from tracer.pages import compare, shared, sign_in, static, trace, transcript, wiring
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
 from tracer.pages import traces as trace_list
@@ -141,6 +141,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         trace_list.router,
         trace.router,
         transcript.router,
+        wiring.router,
         compare.router,
         live_page.router,
         prices_page.router,

@@ -92,6 +92,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/markdown"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}/{side}"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/transcript"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/wiring"): Right.read,
     ("GET", "/p/{slug}/compare"): Right.read,
     ("GET", "/p/{slug}/compare/rows"): Right.read,
     ("GET", "/p/{slug}/compare/texts"): Right.read,

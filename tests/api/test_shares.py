@@ -62,6 +62,9 @@ def test_a_link_opens_its_trace_and_nothing_else(guarded: Guarded) -> None:
     refused = (
         f"/p/{slug}/traces/{other}",
         f"/p/{slug}/traces/{other}/skeleton",
+        f"{page}/wiring",
+        f"/p/{slug}/compare?a={other}&b={trace}",
+        f"/p/{slug}/compare/pair?a={other}&b={trace}&other={span}",
         f"/p/{slug}/traces",
         f"/p/{slug}/live",
         f"/p/{slug}/live?trace={other}",

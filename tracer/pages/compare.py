@@ -20,7 +20,7 @@ from tracer.pages.reading import Failure, failures
 from tracer.pages.words import name_of, token_total
 from tracer.queries.align import Aligned, align
 from tracer.queries.edits import Work
-from tracer.queries.outline import ERROR, KIND_WORDS, NO_PRICE, STATUSES, SUMMED, Outline, outline
+from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, NO_PRICE, STATUSES, SUMMED, Outline, outline
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
 from tracer.queries.steps import step as load_step
@@ -59,7 +59,6 @@ class ComparePage:
     one: TraceRow
     other: TraceRow
     facts: Sequence[tuple[str, Delta]]
-    same_chain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def compare(
     return render(
         request,
         "compare/compare.html",
-        ComparePage(project, one, other, _trace_facts(one, other), one.name == other.name),
+        ComparePage(project, one, other, _trace_facts(one, other)),
     )
 
 
@@ -213,7 +212,8 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
     """The lines for the module that draws them; -1 and an empty id stand for what is not known or not there."""
     names: dict[str, int] = {}
     made: dict[str, Any] = {
-        key: [] for key in ("ids", "depth", "state", "moved", "name", "kind", "status", "was", "took", "tokens", "cost")
+        key: []
+        for key in ("ids", "depth", "state", "moved", "name", "kind", "status", "own", "was", "took", "tokens", "cost")
     }
     for line in lines:
         before, after = line.one, line.other
@@ -225,6 +225,7 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
         made["name"].append(names.setdefault(rows.name[row], len(names)))
         made["kind"].append(rows.kind[row])
         made["status"].append(rows.status[row])
+        made["own"].append(int(rows.status[row] == ERROR and not rows.flags[row] & CHILD_ERROR))
         made["was"].append(one.status[before] if before >= 0 else -1)
         for key, of in (("took", "duration"), ("tokens", "tokens"), ("cost", "cost")):
             made[key].append(

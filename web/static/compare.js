@@ -16,6 +16,7 @@ import { KINDS } from "./rows.js";
  * @property {number[]} name
  * @property {number[]} kind
  * @property {number[]} status
+ * @property {number[]} own 1 for a step that failed of itself
  * @property {number[]} was
  * @property {[number, number][]} took
  * @property {[number, number][]} tokens
@@ -181,8 +182,14 @@ class Comparison {
     const [was, is] = [lines.statuses[lines.was[row] ?? -1], lines.statuses[lines.status[row] ?? -1]];
     if (is === "error" || was === "error") {
       const fails = is === "error" && state !== 3;
-      const told = make("span", fails ? "own" : "model", fails ? "✕" : "no longer fails");
-      if (fails) told.title = was === "error" ? "it failed, now as before" : "it failed";
+      const own = Boolean(lines.own[row]);
+      const told = make(
+        "span",
+        fails ? (own ? "own" : "below") : "model",
+        fails ? (own ? "✕" : "▲") : "no longer fails",
+      );
+      if (fails)
+        told.title = was === "error" ? "it failed, now as before" : own ? "it failed" : "failed, as a step below did";
       name.append(told);
     }
     line.append(name, ...figures(lines, row));

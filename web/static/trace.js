@@ -10,9 +10,9 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Where } from "./where.js";
 
-const READINGS = ["time", "tree", "transcript", "icicle", "where"];
+const READINGS = ["time", "tree", "transcript", "icicle", "where", "wiring"];
 /** The readings with a place of their own; their modules come when they are first read. */
-const PANELS = ["transcript", "icicle", "where"];
+const PANELS = ["transcript", "icicle", "where", "wiring"];
 
 const tree = new Tree();
 const search = new Search(tree);
@@ -29,6 +29,7 @@ const where = new Where(tree, (name) => {
 /** Modules of readings that are seldom needed. @type {Record<string, () => Promise<unknown>>} */
 const LATER = {
   transcript: async () => new (await import("./transcript.js")).Transcript(tree),
+  wiring: async () => new (await import("./wiring.js")).Wiring(tree),
   icicle: async () => new (await import("./icicle.js")).Icicle(tree),
 };
 /** @type {Set<string>} */
@@ -119,6 +120,11 @@ const commands = new Commands([
     run: () => document.dispatchEvent(new Event("icicle-by")),
   },
   { keys: "w", words: "Where did it go: time, tokens and cost by step", run: () => read("where") },
+  {
+    keys: "W",
+    words: "See the chain's wiring: who calls whom, and what this run did not reach",
+    run: () => read("wiring"),
+  },
   { keys: "c", words: "Mark the critical path", run: () => timeline.togglePath() },
   { keys: "i", words: "Press idle time together", run: () => timeline.togglePress() },
   { keys: "f", words: "Fit the chosen step into the timeline", run: () => timeline.fitChosen() },
