@@ -40,10 +40,21 @@ from = 2026-03-01
 """
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
+    folder = tmp_path_factory.mktemp("prices")
+    with in_process(f"sqlite:///{folder}/s.db", data=str(folder)) as service:
+        yield service, folder / "prices.toml"
+
+
 @pytest.fixture
-def one(tmp_path: Path, new_database: Any) -> Iterator[tuple[Service, Client, Path]]:
-    with in_process(new_database("sqlite"), data=str(tmp_path)) as service, Client(service.url) as client:
-        yield service, client, tmp_path / "prices.toml"
+def one(running: tuple[Service, Path]) -> Iterator[tuple[Service, Client, Path]]:
+    """A service without a table yet."""
+    service, file = running
+    file.unlink(missing_ok=True)
+    service.app.state.prices.look()
+    with Client(service.url) as client:
+        yield service, client, file
 
 
 def seen(client: Client) -> str:

@@ -146,7 +146,7 @@ def test_a_patch_that_cannot_be_is_refused_with_the_field_named(client: Client) 
     error_of(client.patch(path, json={"tags": [""]}), 422, "invalid", "tags")
     error_of(client.patch(path, json={"tags": ["x"] * 101}), 422, "invalid", "tags")
     error_of(client.patch(path, json={"status": "ok"}), 422, "invalid", "status")
-    error_of(client.patch(f"/api/v1/traces/{'ab' * 16}", json={"note": "x"}), 404, "not_found", "trace_id")
+    error_of(client.patch(f"/api/v1/traces/{make.new_trace_id()}", json={"note": "x"}), 404, "not_found", "trace_id")
 
 
 def test_who_signed_in_is_the_author(guarded: Guarded) -> None:

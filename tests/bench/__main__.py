@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, shapes, stored, variants
+from tests.bench import floor, live, peers, sdk, shapes, stages, stored, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "variants", "shapes", "live", "stored", "peers")
+SECTIONS = ("ingest", "reading", "variants", "shapes", "live", "stored", "peers", "sdk")
 
 
 def main() -> None:
@@ -26,12 +26,16 @@ def main() -> None:
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
     parser.add_argument("--stored", type=int, default=10_000_000, help="spans stored before (default: %(default)s)")
     parser.add_argument("--stored-postgres", type=int, default=1_000_000, help="on Postgres (default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
+    parser.add_argument("--tight", type=int, default=100_000, help="calls in a tight loop (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="leave the other sections out")
     options = parser.parse_args()
     streams = [list(Chain(seed).bodies(options.spans // SENDERS)) for seed in range(SENDERS)]
     if "ingest" in options.only:
         ingest(streams, spans=options.spans, runs=options.runs)
+    if "reading" in options.only:
+        stages.report(spans=options.spans, runs=options.runs)
     if "variants" in options.only:
         variants.report(streams, runs=options.runs)
     if "shapes" in options.only:
@@ -40,6 +44,8 @@ def main() -> None:
         live.report()
     if "stored" in options.only:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
+    if "sdk" in options.only:
+        sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:
         peers.report(streams, spans=options.peer_spans, runs=options.runs)
 

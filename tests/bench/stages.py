@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.bench.load import Body, Chain
+from tests.bench.report import heading, line
 from tracer.ingest.apply import Applier
 from tracer.ingest.prepare import PreparedSpan, prepare
 from tracer.otlp.decode import decode_traces
+from tracer.otlp.dialects import preview, read_facts
 from tracer.otlp.inflate import inflate
 from tracer.prices import PriceBook
 from tracer.serve import collect_seldom
@@ -65,6 +67,36 @@ def one_run(bodies: Sequence[Body], file: Path) -> Clock:
         clock.spent["commit"] += time.process_time() - begun - (clock.spent["apply"] - before)
     store.close()
     return clock
+
+
+def report(*, spans: int, runs: int) -> None:
+    """Print which share of the writing path's processor time the reading of the conventions takes."""
+    bodies = [one for seed in range(4) for one in Chain(seed).bodies(spans // 4)]
+    heading(f"Reading conventions at ingest, {spans:,} spans, one thread")
+    shares: list[float] = []
+    costs: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="stepscope-stages-") as folder:
+        for number in range(runs):
+            whole = sum(one_run(bodies, Path(folder) / f"{number}.db").spent.values())
+            reading = reading_time(bodies)
+            shares.append(100 * reading / whole)
+            costs.append(reading / spans * 1e6)
+    line("reading, µs of CPU a span", costs, digits=1)
+    line("share of the writing path, % (at most 30)", shares, digits=1)
+
+
+def reading_time(bodies: Sequence[Body]) -> float:
+    """Seconds of processor time for what ingest reads: every span's facts, and the previews of each trace's root."""
+    spent = 0.0
+    for one in bodies:
+        records = decode_traces(inflate(one.data, encoding="gzip", limit=LIMIT), json=False).spans
+        begun = time.process_time()
+        for record in records:
+            facts = read_facts(record)
+            if record.parent_id is None:
+                preview(record, facts)
+        spent += time.process_time() - begun
+    return spent
 
 
 def main() -> None:

@@ -27,6 +27,12 @@ class Request:
         raw = gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
         return json.loads(raw)
 
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """The spans in it, as they are on the wire."""
+        found = self.document["resourceSpans"]
+        return [span for resource in found for scope in resource["scopeSpans"] for span in scope["spans"]]
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -145,6 +151,8 @@ class Sink:
         """Every version of every span, in the order they came."""
         out: list[Span] = []
         for request in self.accepted():
+            if not request.path.endswith("/v1/traces"):
+                continue
             for resource in request.document["resourceSpans"]:
                 about = facts(resource["resource"]["attributes"])
                 for scope in resource["scopeSpans"]:

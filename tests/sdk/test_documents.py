@@ -7,15 +7,22 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import stepscope
 from stepscope import testing
+from tests.sdk.libraries import library, need
+from tests.sdk.test_processes import ok, run
+
+otel = library("stepscope.otel")
 
 SDK = Path(__file__).parents[2] / "sdk"
-EXAMPLES = re.findall(r"```python\n(.*?)```", (SDK / "README.md").read_text("utf-8"), re.DOTALL)
+FENCED = re.compile(r"```python\n(.*?)```", re.DOTALL)
+EXAMPLES = FENCED.findall((SDK / "README.md").read_text("utf-8"))
+REFERENCE = "".join(FENCED.findall((SDK.parent / "docs" / "sdk.md").read_text("utf-8")))
 
 
 def test_every_example_of_the_readme_runs_and_is_recorded(sink, monkeypatch, tmp_path):
@@ -32,11 +39,30 @@ def test_every_example_of_the_readme_runs_and_is_recorded(sink, monkeypatch, tmp
     assert stepscope.status().dropped == 0
 
 
-@pytest.mark.parametrize("name", [name for name in stepscope.__all__ if not name.startswith("__")])
-def test_each_public_name_is_documented(name):
-    found = getattr(stepscope, name)
-    assert inspect.getdoc(found)
-    assert f"{name}" in (SDK / "README.md").read_text("utf-8"), "not in the README"
+def test_every_example_of_the_reference_runs_and_is_recorded(sink, tmp_path):
+    need("opentelemetry-sdk", otel)
+    (tmp_path / "reference.py").write_text(REFERENCE.replace("http://127.0.0.1:4747", sink.url))
+    ok(run("import runpy; runpy.run_path('reference.py')", sink, folder=tmp_path))
+
+    finals = sink.spans()
+    assert {"answer", "look it up", "ask the stock", "upload", "over there", "theirs", "the app's own"} <= set(finals)
+    assert finals["draft an answer"].attributes["gen_ai.request.seed"] == 7
+    assert [request.path for request in sink.accepted()].count("/api/v1/scores") == 2
+    assert finals["theirs"].parent_id == finals["mine"].span_id
+
+
+PUBLIC: dict[str, list[str]] = {
+    "stepscope": stepscope.__all__,
+    "stepscope.testing": testing.__all__,
+    "stepscope.otel": [] if otel is None else otel.__all__,
+}
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in PUBLIC.items() for name in names])
+def test_each_public_name_is_documented_and_has_an_example_that_runs(module, name):
+    if not name.startswith("__"):
+        assert inspect.getdoc(getattr(import_module(module), name))
+    assert re.search(rf"\b{name}\b", REFERENCE), "not in docs/sdk.md"
 
 
 def test_all_is_what_there_is():
@@ -46,19 +72,24 @@ def test_all_is_what_there_is():
     assert public - {"annotations"} == set(stepscope.__all__) - {"__version__"}
 
 
-def test_each_attribute_of_a_handle_is_documented():
-    for name, value in inspect.getmembers(stepscope.Step):
-        if not name.startswith("_") and (callable(value) or isinstance(value, property)):
-            assert inspect.getdoc(value), name
-    for name, value in inspect.getmembers(testing.CapturedSteps):
-        if not name.startswith("_") and callable(value):
-            assert inspect.getdoc(value), name
+INNER = {"trace_number", "span_number"}
+"""What modules of ours ask a handle for, ids as numbers."""
+
+
+def test_each_attribute_of_a_handle_is_documented_and_has_an_example():
+    examples = REFERENCE + "".join(EXAMPLES)
+    for kind in (stepscope.Step, testing.CapturedSteps):
+        for name, value in inspect.getmembers(kind):
+            if not name.startswith("_") and (callable(value) or isinstance(value, property)) and name not in INNER:
+                assert inspect.getdoc(value), name
+                assert re.search(rf"\.{name}\b", examples), f"{name} is in no example"
 
 
 TYPED = """
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 import stepscope
+from stepscope import testing
 
 @stepscope.step
 def plain(a: int, *, b: str = "") -> float: return 1.0
@@ -87,9 +118,20 @@ async def main() -> None:
     async with stepscope.step("block") as t:
         assert_type(t, stepscope.Step)
     assert_type(stepscope.status().dropped, int)
+    assert_type(stepscope.status().reason, str | None)
     assert_type(stepscope.flush(1.0), bool)
+    assert_type(stepscope.start_step("by hand", kind="tool"), stepscope.Step)
+    assert_type(stepscope.current_step(), stepscope.Step | None)
+    assert_type(stepscope.current_trace_url(), str | None)
+    assert_type(stepscope.traceparent(), str | None)
+    with stepscope.session("s"), stepscope.context(user="u", tags=["a"]), stepscope.continue_trace({"traceparent": ""}):
+        stepscope.score("good", 0.5, trace_id="1" * 32, source="user")
+    with testing.capture(clock=testing.FixedClock(), ids=testing.FixedIds()) as steps:
+        assert_type(steps.one("plain"), testing.CapturedStep)
+        assert_type(steps.all(kind="tool"), list[testing.CapturedStep])
+        assert_type(steps.tree(), str)
 """
-WRONG = 'plain("x")', "plain(1, c=2)", "Shop().sell(1)", "stepscope.step(name=5)"
+WRONG = 'plain("x")', "plain(1, c=2)", "Shop().sell(1)", "stepscope.step(name=5)", "stepscope.init(memory='much')"
 
 
 def test_a_decorated_function_keeps_its_signature_for_type_checkers(tmp_path):

@@ -17,7 +17,13 @@ SOURCE = str(Path(stepscope.__file__).parents[1])
 
 
 def run(
-    code: str, sink: Sink | None, *, flags: tuple[str, ...] = (), **environment: str
+    code: str,
+    sink: Sink | None,
+    *,
+    flags: tuple[str, ...] = (),
+    folder: Path | None = None,
+    timeout: float = 60.0,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a script of its own, warnings as errors, and wait for its end."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("STEPSCOPE", "PYTEST", "OTEL"))}
@@ -25,8 +31,9 @@ def run(
     if sink is not None:
         env["STEPSCOPE_ENDPOINT"] = sink.url
     return subprocess.run(
-        [sys.executable, "-W", "error", *flags, "-c", code], env=env, capture_output=True, text=True, timeout=60
-    )
+        [sys.executable, "-W", "error", *flags, "-c", code],
+        env=env, cwd=folder, capture_output=True, text=True, timeout=timeout,
+    )  # fmt: skip
 
 
 def ok(done: subprocess.CompletedProcess[str]) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 import stepscope
 from stepscope import _config, _delivery, _spool
+from tests.counts import counted
 from tests.sdk.sink import Reply, Sink
 from tests.sdk.test_processes import run
 
@@ -244,22 +245,20 @@ def test_a_script_whose_server_hangs_leaves_its_steps_on_disk(tmp_path, sink):
 
 
 def test_r70_in_a_flood_the_disk_takes_what_memory_cannot(tmp_path, sink):
-    sink.reply = lambda number, request: Reply(delay=0.05)
-    stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=24_000_000)
+    sink.reply = lambda number, request: Reply(delay=2.0 if number == 0 else 0.0)
+    calls = counted(3_000, 12_000)
+    stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=calls * 1_000)
     text = "x" * 1000
-    most = 0
-    for _ in range(12_000):
+    for _ in range(calls):
         with stepscope.step("work", input=text):
             pass
-        if stepscope.status().waiting > 8_000:
-            most = max(most, stepscope.status().on_disk)
-            time.sleep(0.001)
 
-    assert most > 0
+    sink.wait(lambda: stepscope.status().on_disk > calls // 4)
+    sink.released.set()
     assert stepscope.flush(60)
     status = stepscope.status()
-    assert status[:5] == (12_000, 12_000, 0, 0, 0)
-    assert len({span.span_id for span in sink.finals()}) == 12_000
+    assert status[:5] == (calls, calls, 0, 0, 0)
+    assert len({span.span_id for span in sink.finals()}) == calls
 
 
 def test_a_redacted_text_is_redacted_on_disk_too(tmp_path):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from . import _masks
+from . import _guard, _masks
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4747"
 DEFAULT_MEMORY = 64 * 1024 * 1024
@@ -38,6 +38,12 @@ class Config(NamedTuple):
     """Changes texts before they leave: takes an attribute's name and its text."""
     masks: tuple[str, ...]
     """Built-in masks that are on."""
+    sample: float
+    """The part of all traces that is recorded, from 0 to 1."""
+    keep_errors: bool
+    """Whether traces that fail are recorded besides."""
+    keep_slow: float | None
+    """Seconds from which on traces are recorded besides."""
     problem: str | None
     """A sentence that says why nothing is recorded, or None."""
 
@@ -62,6 +68,9 @@ def load(
     spool: str | bool | None = None,
     redact: Callable[[str, str], str] | None = None,
     masks: Iterable[str] | bool | None = None,
+    sample: float | None = None,
+    keep_errors: bool | None = None,
+    keep_slow: float | None = None,
 ) -> Config:
     """Put the settings together; a bad endpoint turns recording off and is named in `problem`."""
     env = os.environ
@@ -82,8 +91,31 @@ def load(
         disk=DEFAULT_DISK,
         redact=redact,
         masks=_masks.chosen(_told_masks() if masks is None else masks),
+        sample=min(max(_number(sample, "STEPSCOPE_SAMPLE", 1.0), 0.0), 1.0),
+        keep_errors=(
+            env.get("STEPSCOPE_KEEP_ERRORS", "1").strip().lower() not in _NO if keep_errors is None else keep_errors
+        ),
+        keep_slow=_number(keep_slow, "STEPSCOPE_KEEP_SLOW", -1.0) if _slow(keep_slow) else None,
         problem=problem,
     )
+
+
+def _number(given: float | None, name: str, otherwise: float) -> float:
+    told: object = os.environ.get(name, "").strip() if given is None else given
+    if told == "":
+        return otherwise
+    try:
+        found = float(str(told))
+    except ValueError:
+        found = float("nan")
+    if found == found and found >= 0:
+        return found
+    _guard.warn(name, f"stepscope: {str(told)[:100]!r} is no number from 0 on ({name}).")
+    return otherwise
+
+
+def _slow(given: float | None) -> bool:
+    return _number(given, "STEPSCOPE_KEEP_SLOW", -1.0) >= 0
 
 
 def service_name() -> str:

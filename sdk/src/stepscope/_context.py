@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +34,18 @@ class Around(NamedTuple):
 
 current: ContextVar[Step | Origin | None] = ContextVar("stepscope_current", default=None)
 around: ContextVar[Around | None] = ContextVar("stepscope_around", default=None)
+
+
+class Finder:
+    """Another library's way to say what runs here: LangChain's, once it is instrumented."""
+
+    __slots__ = ("find",)
+
+    def __init__(self) -> None:
+        self.find: Callable[[], Step | None] | None = None
+
+
+finder = Finder()
 
 
 class Surroundings:

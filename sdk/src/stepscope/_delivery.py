@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from random import uniform
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _guard
+from ._batches import Batch, halves, packed
 from ._config import Config
-from ._encode import Redact, request_bytes, resource_text, span_bytes
+from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
+from ._foreign import Foreign
 from ._masks import Masks
-from ._spool import Spool, Stored
+from ._overflow import SCORE, Out, Overflow
+from ._scores import Score
+from ._spool import Spool
+from ._steps import Step
 
 if TYPE_CHECKING:
     from ._http import Answer, Client
-    from ._steps import Step
 
 BATCH_SPANS = 512
 BATCH_BYTES = 4 * 1024 * 1024
@@ -28,28 +31,21 @@ FIRST_RETRY = 0.2
 LAST_RETRY = 15.0
 PATIENCE = 1.0
 """Seconds that steps wait in memory alone when the server is away, before they wait on disk."""
-CROWDED_SPANS = 4096
-CROWDED_BYTES = 12 * 1024 * 1024
-"""Under pressure, each release of the interpreter's lock costs the delivery thread five milliseconds: fewer, larger."""
+LAST_SPANS = 4096
+LAST_BYTES = 12 * 1024 * 1024
+"""Of what goes to disk at the end: each release of the interpreter's lock may cost five milliseconds."""
+LAST_WORK = 0.5
+LAST_WAIT = 2.0
+"""Seconds of this process's own work that may go into it, and of waiting for the machine to let it."""
+LOOK = 64
+"""Steps written between two such looks."""
 BREATH = 16
 """Steps written between two chances for the host's threads to run."""
 
 
+TRACES = "/v1/traces"
+SCORES = "/api/v1/scores"
 _LOCAL = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-
-
-class Batch(NamedTuple):
-    """One request's body."""
-
-    body: bytes
-    gzipped: bool
-    finals: int
-    """Finished steps in it."""
-    size: int
-    """Bytes of memory that the steps in it were counted with."""
-    stored: Stored | None = None
-    counted: bool = True
-    """False: another process recorded these steps, and counted them."""
 
 
 class Delivery:
@@ -67,6 +63,11 @@ class Delivery:
         self._client: Client | None = None
         self._spool = Spool(config)
         self._spool_seen = False
+        self.overflow = Overflow(self._spool.nameless, self._written)
+        self._spool.besides = lambda: self.overflow.size
+        self._stopped: Callable[[], bool] = _never
+        self._aside = False
+        self._next_up: Step | Out | None = None
         self._pending: deque[Batch] = deque()
         self._later: list[Step] = []
         self._later_at = 0.0
@@ -92,14 +93,19 @@ class Delivery:
         return self._spool.waiting
 
     @property
+    def on_disk(self) -> int:
+        """Steps of this process that are on disk, written out or put aside."""
+        return self._spool.waiting + self.overflow.waiting
+
+    @property
     def unreachable(self) -> bool:
         """Whether nobody answers at the server's address."""
         return self._away_since is not None and not self._told_to_wait
 
     @property
     def posting(self) -> bool:
-        """Whether a request is on its way."""
-        return self._posting is not None
+        """Whether a request is on its way, and nothing else is being done meanwhile."""
+        return self._posting is not None and not self._aside
 
     def pause(self, longest: float) -> float:
         """Return how many seconds may pass before there is work again, although nothing new comes."""
@@ -110,7 +116,7 @@ class Delivery:
                 longest = min(longest, self._away_since + PATIENCE - now)
         if self._later:
             longest = min(longest, max(self._later_at - now, 0.0))
-        if len(self._spool) and self._away_since is None:
+        if (len(self._spool) or len(self.overflow)) and self._away_since is None:
             return 0.0
         return longest
 
@@ -120,8 +126,9 @@ class Delivery:
             self._spool_seen = True
             self._spool.adopt()
         hurry, self.hurry = self.hurry, False
+        self._stopped = stopped
         while not stopped():
-            if self._away_since is None and self._crowded() and self._store_some():
+            if self._crowded() and self._put_aside():
                 continue
             if self._away_since is not None and not (
                 time.monotonic() >= self._retry_at or (hurry and not self._told_to_wait)
@@ -147,39 +154,85 @@ class Delivery:
 
     # --- making batches --------------------------------------------------------------------------------------------
 
-    def _collect(self, *, running: bool = True) -> Batch | None:
-        """Write the next steps into a batch: running ones that are due, then finished ones."""
+    def _collect(self, *, disk: bool = False) -> Batch | None:
+        """Write the next steps into a batch: running ones that are due, then finished ones; to disk: these only."""
         spans: list[bytes] = []
-        size = written = finals = 0
-        for step in self._running() if running else ():
+        others: dict[tuple[str, str], list[bytes]] = {}
+        size = written = finals = running = 0
+        for step in () if disk else self._running():
             span = self._written(step)
             if span is not None:
-                spans.append(span)
+                place = others.setdefault(step.scope, []) if isinstance(step, Foreign) else spans
+                place.append(span)
+                running += 1
                 written += len(span)
-        ended = self._ended
-        pressed = len(ended) > 4 * BATCH_SPANS
-        most, largest = (BATCH_SPANS, BATCH_BYTES) if running else (CROWDED_SPANS, CROWDED_BYTES)
-        while ended and len(spans) < most and written < largest:
-            step = ended.popleft()
-            self.taken += 1
-            span = self._written(step)
-            if span is None:
+        pressed = len(self._ended) + len(self.overflow) > 4 * BATCH_SPANS
+        most, largest = (LAST_SPANS, LAST_BYTES) if self._abandoned else (BATCH_SPANS, BATCH_BYTES)
+        while running + finals < most and written < largest and size < self._config.memory // 4:
+            step = self._following()
+            if step is None:
+                break
+            if isinstance(step, Score) or (isinstance(step, Out) and step.scope == SCORE):
+                if running + finals:
+                    self._next_up = step  # it goes alone, after these
+                    break
+                batch = self._score(step)
+                if batch is None:
+                    continue
+                return batch
+            span = step.span if isinstance(step, Out) else self._written(step)
+            room = 0 if isinstance(step, Out) else step._size
+            if not span:
                 self.dropped += 1
                 self.settled += 1
-                self.freed += step._size
+                self.freed += room
                 continue
             finals += 1
-            size += step._size
-            spans.append(span)
+            size += room
+            if isinstance(step, Step) and not isinstance(step, Foreign):
+                spans.append(span)
+            else:
+                others.setdefault(step.scope, []).append(span)
             written += len(span)
             if not pressed and not finals % BREATH:
                 time.sleep(0)
-        if not spans:
+            if not finals % LOOK and self._crowded():
+                self._meanwhile()
+        if not running + finals:
             return None
-        body = request_bytes(self._resource, spans)
-        # Under pressure, to this very machine, packing costs more than it saves.
-        gzipped = not (pressed and (self._local or not running))
-        return Batch(_packed(body) if gzipped else body, gzipped, finals, size)
+        spans += others.pop(OWN_SCOPE, [])
+        body = request_bytes(self._resource, spans, others)
+        if disk:  # at the end packing costs steps, unless what is not packed would not fit
+            gzipped = not self._abandoned or self._spool.room() < self._config.disk // 2
+        else:  # to this very machine it costs more than it saves, when much waits
+            gzipped = not (pressed and self._local)
+        return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
+
+    def _score(self, score: Step | Out) -> Batch | None:
+        body = score.span if isinstance(score, Out) else self._written(score)
+        room = 0 if isinstance(score, Out) else score._size
+        if not body:
+            self.dropped += 1
+            self.settled += 1
+            self.freed += room
+            return None
+        return Batch(body, False, 1, room, score=True)
+
+    def _following(self) -> Step | Out | None:
+        """Take the finished step that waits longest."""
+        if self._next_up is not None:
+            found, self._next_up = self._next_up, None
+            return found
+        if len(self.overflow):
+            found = self.overflow.take()
+            if found is not None:
+                return found
+        try:
+            step = self._ended.popleft()
+        except IndexError:  # also when a thread of the host has just put it aside
+            return None
+        self.taken += 1
+        return step
 
     def _running(self) -> list[Step]:
         """Take the running steps that are due to be shown."""
@@ -227,7 +280,7 @@ class Delivery:
         if found is None:
             return None
         stored, body = found
-        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored))
+        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored), stored.score)
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
@@ -247,7 +300,10 @@ class Delivery:
             return
         lost = min(answer.rejected, batch.finals) if answer.accepted else batch.finals
         self._settle(batch, lost)
-        if not answer.accepted:
+        if batch.score and answer.status == 404:
+            self.problem = f"the server at {self._config.endpoint} takes no scores"
+            _guard.warn("scores", f"stepscope: {self.problem}; they are dropped (stepscope.status() counts them).")
+        elif not answer.accepted:
             self._lose(lost, f"the server at {self._config.endpoint} did not take steps: {answer.problem}")
         elif answer.rejected:
             self._lose(
@@ -264,7 +320,9 @@ class Delivery:
             self._client = Client(self._config)
         self._posting = batch
         try:
-            return self._client.post(batch.body, gzipped=batch.gzipped)
+            return self._client.post(
+                batch.body, gzipped=batch.gzipped, meanwhile=self._meanwhile, path=SCORES if batch.score else TRACES
+            )
         finally:
             self._posting = None
 
@@ -286,8 +344,8 @@ class Delivery:
 
     def _split(self, batch: Batch, answer: Answer) -> None:
         """Send the halves of a batch that is too large for the server; drop a step that is too large alone."""
-        halves = _halves(batch)
-        if halves is None:
+        parts = halves(batch)
+        if parts is None:
             self._settle(batch, batch.finals)
             if batch.finals:
                 self._lose(batch.finals, f"a step is larger than the server at {self._config.endpoint} takes")
@@ -296,7 +354,7 @@ class Delivery:
             # From here on its steps wait in memory.
             self._spool.done(batch.stored)
             self.settled -= batch.finals if batch.counted else 0
-        self._pending.extendleft(reversed(halves))
+        self._pending.extendleft(reversed(parts))
 
     def _away(self, batch: Batch, answer: Answer) -> None:
         """Take a batch back that could not be delivered now, and set the time of the next attempt."""
@@ -316,27 +374,43 @@ class Delivery:
     # --- waiting on disk -------------------------------------------------------------------------------------------
 
     def _crowded(self) -> bool:
-        """Whether steps come so fast that memory fills up: the disk takes them faster than the server."""
-        return len(self._ended) > 8 * BATCH_SPANS and self._held() > self._config.memory // 4
+        """Whether steps come so fast that memory fills up."""
+        return self._held() > self._config.memory // 4
 
-    def _store_some(self) -> bool:
-        batch = self._collect(running=False)
-        if batch is None:
+    def _put_aside(self) -> bool:
+        """Move finished steps out of memory as they are; True where that was done."""
+        if self._config.spool is None or not self._ended or not self.overflow.usable:
             return False
-        if not self._store(batch):
-            self._pending.append(batch)
+        return self.overflow.absorb(self._ended, self._spool.room)
+
+    def make_room(self, ended: deque[Step]) -> bool:
+        """Do the same in a thread of the host's, because memory is full; False where the disk can't take more."""
+        if self._config.spool is None or self._abandoned:
             return False
-        return True
+        if self.overflow.busy_here:
+            return True  # it is being made, further up in this very thread
+        return self.overflow.usable and self.overflow.absorb(ended, self._spool.room)
+
+    def _meanwhile(self) -> None:
+        """Keep memory free while the server takes its time."""
+        self._aside = True
+        try:
+            while not self._stopped() and self._crowded() and self._put_aside():
+                pass
+        finally:
+            self._aside = False
 
     def _store_what_waits(self) -> None:
         """Move to disk what waits in memory, once the server has been away for a while or much waits."""
         since = self._away_since
         if since is None or self._config.spool is None:
             return
-        if time.monotonic() - since < PATIENCE and len(self._ended) < 8 * BATCH_SPANS and len(self._pending) < 8:
+        if time.monotonic() - since < PATIENCE and not len(self.overflow) and len(self._pending) < 8:
             return
-        while self._pending or self._ended:
-            batch = self._pending.popleft() if self._pending else self._collect(running=False)
+        while (self._pending or self._ended or self._next_up is not None or len(self.overflow)) and not self._stopped():
+            if self._crowded() and self._put_aside():
+                continue
+            batch = self._pending.popleft() if self._pending else self._collect(disk=True)
             if batch is None:
                 return
             if not self._store(batch):
@@ -345,7 +419,7 @@ class Delivery:
 
     def _store(self, batch: Batch) -> bool:
         if batch.finals and not self._spool.put(
-            batch.body, batch.finals, gzipped=batch.gzipped, recorded_here=batch.counted
+            batch.body, batch.finals, gzipped=batch.gzipped, recorded_here=batch.counted, score=batch.score
         ):
             return False
         self.freed += batch.size
@@ -355,17 +429,21 @@ class Delivery:
     def salvage(self, deadline: float) -> None:
         """At the end: put on disk what is still in memory, and count what can't be kept. Not the delivery thread's."""
         self._abandoned = True
+        # On a machine that is busy with other things, the time that passed says little about the work that was done.
+        latest, enough = deadline + LAST_WAIT, time.process_time() + LAST_WORK
         posting = self._posting
         if posting is not None and posting.stored is None:
             self._pending.appendleft(posting)
         self._notices.clear()
         lost = 0
-        while self._pending or self._ended:
+        while self._pending or self._ended or self._next_up is not None or len(self.overflow):
             batch = self._pending.popleft() if self._pending else None
-            if batch is None and time.monotonic() < deadline:
-                batch = self._collect(running=False)
+            now = time.monotonic()
+            if batch is None and (now < deadline or (now < latest and time.process_time() < enough)):
+                batch = self._collect(disk=True)
             if batch is None:
-                lost += len(self._ended)
+                lost += len(self._ended) + self.overflow.close() + (self._next_up is not None)
+                self._next_up = None
                 self.taken += len(self._ended)
                 self._ended.clear()
             elif not self._store(batch) and batch.counted:
@@ -381,6 +459,7 @@ class Delivery:
         self._abandoned = True
         if not self.posting:
             self.hang_up()
+        self.overflow.close()
         self._spool.close()
 
     def hang_up(self) -> None:
@@ -395,30 +474,9 @@ class Delivery:
         self._posting = None
         if self._client is not None:
             self._client.forsake()
+        self.overflow.close()
         self._spool.forsake()
 
 
-def _packed(body: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()
-
-
-def _halves(batch: Batch) -> list[Batch] | None:
-    """Split a batch in two; None where it holds a single step."""
-    import json
-
-    document = json.loads(zlib.decompress(batch.body, 47) if batch.gzipped else batch.body)
-    holder = document["resourceSpans"][0]["scopeSpans"][0]
-    spans = holder["spans"]
-    if len(spans) < 2:
-        return None
-    out: list[Batch] = []
-    left = batch.size
-    for part in (spans[: len(spans) // 2], spans[len(spans) // 2 :]):
-        holder["spans"] = part
-        finals = sum(span["endTimeUnixNano"] != "0" for span in part)
-        size = left if out else left * len(part) // len(spans)
-        left -= size
-        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-        out.append(Batch(_packed(body), True, finals, size, None, batch.counted))
-    return out
+def _never() -> bool:
+    return False

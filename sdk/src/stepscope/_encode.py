@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ._config import Config
 from ._context import taken_metadata
 from ._errors import Failure, stack_text
+from ._foreign import Foreign, foreign_text
 from ._masks import Masks
 from ._messages import document_fields, message_list
+from ._scores import Score, score_text
 from ._steps import UNSET, Step
-from ._text import JSON, PLAIN, clean, quote, quoted_json, to_json, written
+from ._text import JSON, PLAIN, clean, flat, quote, quoted_json, to_json, written
 from ._values import CutText
 from ._version import __version__ as VERSION
 
@@ -59,14 +61,26 @@ def resource_text(config: Config, pid: int) -> str:
     return f'{{"attributes":[{",".join(_attribute(key, value) for key, value in facts)}]}}'
 
 
-def request_bytes(resource: str, spans: Iterable[bytes]) -> bytes:
-    """Write one request's body."""
-    scope = f'{{"name":"stepscope","version":"{VERSION}"}}'
-    head = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{scope},"spans":['
-    parts = [clean(head).encode()]
-    for span in spans:
-        parts += (span, b",")
-    parts[-1] = b"]}]}]}"
+OWN_SCOPE = ("stepscope", VERSION)
+
+
+def request_bytes(
+    resource: str, spans: Iterable[bytes], others: Mapping[tuple[str, str], list[bytes]] | None = None
+) -> bytes:
+    """Write one request's body: our steps, and the spans of other libraries by their name and version."""
+    parts = [clean(f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[').encode()]
+    for (name, version), each in ((OWN_SCOPE, spans), *(others or {}).items()):
+        start = len(parts)
+        for span in each:
+            parts += (span, b",")
+        if len(parts) > start:
+            scope = f'{{"scope":{{"name":{quote(name)},"version":{quote(version)}}},"spans":['
+            parts.insert(start, clean(scope).encode())
+            parts[-1] = b"]}"
+            parts.append(b",")
+    if len(parts) > 1:
+        parts.pop()  # the comma
+    parts.append(b"]}]}")
     return b"".join(parts)
 
 
@@ -78,7 +92,7 @@ def _head(step: Step) -> tuple[str, str]:
     found = _heads.get((step._name, step._kind))
     if found is None:
         parts: list[str] = []
-        add = _Adder(parts, None)
+        add = Adder(parts, None, None)
         add.text("stepscope.kind", step._kind)
         found = (
             f'"name":{quote(step._name)},"kind":{3 if step._kind in ("llm", "embedding") else 1},"startTimeUnixNano":"',
@@ -92,29 +106,25 @@ def _head(step: Step) -> tuple[str, str]:
 
 def span_bytes(step: Step, redact: Redact | None = None, masks: Masks | None = None) -> bytes:
     """Write one step: finished, or as it is now when it still runs."""
-    if not step._end:
+    if not step._end and not isinstance(step, Foreign):
         step._seq += 1
-    text = _span(step, redact)
-    if masks is not None and masks.suspect(text):
-        text = _span(step, _masking(redact, masks))
+    if isinstance(step, Foreign):
+        text = foreign_text(step, redact, masks)
+    elif isinstance(step, Score):
+        text = score_text(step, redact, masks)
+    else:
+        text = _span(step, redact, masks)
     try:
         return text.encode()
     except UnicodeEncodeError:
         return clean(text).encode()
 
 
-def _masking(redact: Redact | None, masks: Masks) -> Redact:
-    """Put the masks behind the program's own redaction."""
-    if redact is None:
-        return lambda key, text: masks.hide(text)
-    return lambda key, text: masks.hide(redact(key, text))
-
-
-def _span(step: Step, redact: Redact | None) -> str:
+def _span(step: Step, redact: Redact | None, masks: Masks | None) -> str:
     end = step._end
     named, kind = _head(step)
     parts: list[str] = [kind]
-    add = _Adder(parts, redact)
+    add = Adder(parts, redact, masks)
     if not end:
         add.value("stepscope.seq", step._seq)
     if step._input is not UNSET:
@@ -156,16 +166,15 @@ def _span(step: Step, redact: Redact | None) -> str:
         add.text("error.type", failure.type)
     text += f'"attributes":[{",".join(parts)}]'
     if failure is not None or step._events is not None:
-        text += f',"events":[{_events(step, redact)}]'
+        text += f',"events":[{_events(step, redact, masks)}]'
     if failure is not None:
-        message = failure.message if redact is None else redact("exception.message", failure.message)
-        text += f',"status":{{"code":2,"message":{quote(message)}}}'
+        text += f',"status":{{"code":2,"message":{quote(add.hidden("exception.message", failure.message))}}}'
     elif end:
         text += ',"status":{"code":1}'
     return text + "}"
 
 
-def _extra(add: _Adder, key: str, value: object) -> None:
+def _extra(add: Adder, key: str, value: object) -> None:
     if key == "gen_ai.input.messages":
         add.private(key, to_json(message_list(value, "user")))
     elif key == "gen_ai.output.messages":
@@ -183,14 +192,26 @@ def _extra(add: _Adder, key: str, value: object) -> None:
         add.value(key, value)
 
 
-class _Adder:
+class Adder:
     """Writes attributes one after the other; texts pass the redaction first."""
 
-    __slots__ = ("_parts", "_redact")
+    __slots__ = ("_masks", "_parts", "redact")
 
-    def __init__(self, parts: list[str], redact: Redact | None) -> None:
+    def __init__(self, parts: list[str], redact: Redact | None, masks: Masks | None) -> None:
         self._parts = parts
-        self._redact = redact
+        self.redact = redact
+        self._masks = masks
+
+    def quoted(self, text: object) -> str:
+        """Write a text as JSON."""
+        return quote(text if isinstance(text, str) else str(text))
+
+    def hidden(self, key: str, text: str) -> str:
+        """Return what may leave of a text: the program's own redaction comes before the masks."""
+        if self.redact is not None:
+            text = self.redact(key, text)
+        masks = self._masks
+        return masks.hide(text) if masks is not None and masks.suspect(text) else text
 
     def text(self, key: str, value: str) -> None:
         """Add a text that we made."""
@@ -198,7 +219,7 @@ class _Adder:
 
     def private(self, key: str, value: str) -> None:
         """Add a text of the host's."""
-        self.text(key, value if self._redact is None else self._redact(key, value))
+        self.text(key, self.hidden(key, value))
 
     def given(self, key: str, value: str | None) -> None:
         """Add a text of the host's, where there is one."""
@@ -209,18 +230,20 @@ class _Adder:
         """Add a value of any type."""
         if value is None:
             return
-        if self._redact is not None:
-            value = _redacted(self._redact, key, value)
+        if self.redact is not None or (self._masks is not None and _suspect(self._masks, value)):
+            value = _redacted(self.hidden, key, value)
         self._parts.append(_attribute(key, value))
 
     def side(self, key: str, value: object) -> None:
         """Add a step's input or output, with its media type and, where it was cut, its full length."""
         full: int | None = None
         kind = JSON
-        quoted = quoted_json(value) if self._redact is None else None
+        quoted: str | None = None
+        if self.redact is None and flat(value) and (self._masks is None or not self._masks.suspect_pairs(value)):
+            quoted = quoted_json(value)
         if quoted is None:
             text, kind, full = written(value)
-            quoted = quote(text if self._redact is None else self._redact(f"{key}.value", text))
+            quoted = quote(self.hidden(f"{key}.value", text))
         # The key is ours: no need to quote it.
         self._parts.append(
             f'{{"key":"{key}.value","value":{{"stringValue":{quoted}}}}},'
@@ -228,6 +251,16 @@ class _Adder:
         )
         if full is not None:
             self._parts.append(f'{{"key":"stepscope.{key}.length","value":{{"intValue":"{full}"}}}}')
+
+
+def _suspect(masks: Masks, value: object) -> bool:
+    if isinstance(value, str):
+        return masks.suspect(value)
+    if isinstance(value, (bool, int, float)):
+        return False
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return any(masks.suspect(str(part)) for part in value)
+    return masks.suspect(str(value) if isinstance(value, CutText) else to_json(value))
 
 
 def _redacted(redact: Redact, key: str, value: object) -> object:
@@ -262,24 +295,24 @@ def _any_value(value: object) -> str:
     return f'{{"stringValue":{quote(to_json(value))}}}'
 
 
-def _events(step: Step, redact: Redact | None) -> str:
+def _events(step: Step, redact: Redact | None, masks: Masks | None) -> str:
     out: list[str] = []
     for when, name, facts in list(step._events or ()):
         parts: list[str] = []
-        add = _Adder(parts, redact)
+        add = Adder(parts, redact, masks)
         if isinstance(facts, dict):
             for key, value in facts.items():
                 add.value(str(key), value)
         out.append(_event(when, name, parts))
     failure = step._failure
     if failure is not None and failure.type:
-        out.append(_event(step._end or step._start, "exception", _exception(failure, redact)))
+        out.append(_event(step._end or step._start, "exception", _exception(failure, redact, masks)))
     return ",".join(out)
 
 
-def _exception(failure: Failure, redact: Redact | None) -> list[str]:
+def _exception(failure: Failure, redact: Redact | None, masks: Masks | None) -> list[str]:
     parts: list[str] = []
-    add = _Adder(parts, redact)
+    add = Adder(parts, redact, masks)
     add.text("exception.type", failure.type)
     add.private("exception.message", failure.message)
     add.private("exception.stacktrace", stack_text(failure))

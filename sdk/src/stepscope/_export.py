@@ -17,6 +17,8 @@ from random import Random
 from . import _guard
 from ._config import Config
 from ._delivery import Delivery
+from ._sampling import Sampler
+from ._sinks import Sink
 from ._status import Status
 from ._steps import Step
 
@@ -26,6 +28,8 @@ WINDOW = 0.1
 """Seconds between deliveries while steps keep coming."""
 NOTICE_LIMIT = 20_000
 """Running steps that wait to be shown; beyond that they are shown when they end."""
+FEW = 64
+"""Steps that aren't worth a file of their own, while memory is only a little over its bound."""
 NAP = 60.0
 """Seconds after which a sleeping delivery thread looks up, come what may."""
 
@@ -45,7 +49,11 @@ class Exporter:
         self.notices: deque[Step] = deque()
         self.ended: deque[Step] = deque()
         self.delivery = Delivery(config, self.ended, self.notices, self._bytes_held)
-        self._limit = config.memory
+        self._overflow = self.delivery.overflow
+        # The rest is for the work: a batch that is written and packed, steps on their way to disk and back.
+        self._limit = config.memory * 3 // 4 if config.spool is None else config.memory // 2
+        self._crowd = config.memory // 4
+        self._pressing = False
         # Bytes put in by the host's threads; the delivery thread counts those that it let go.
         self._put = 0
         self._refused = 0
@@ -56,6 +64,7 @@ class Exporter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._waiters: deque[tuple[int, threading.Lock]] = deque()
+        self.front: Sink = Sampler(self, config) if config.sample < 1 else self
         self._parking = False
         self._closed = False
         self._retired = False
@@ -74,18 +83,31 @@ class Exporter:
     notice = begin
 
     def finish(self, step: Step) -> None:
-        """A step ended: it is queued, or refused when the memory that was granted is used up."""
+        """A step ended: it is queued. Where the memory that was granted is used up, this thread moves steps to disk."""
         size = step._size
-        if self._put - self.delivery.freed + size > self._limit:
-            self._refuse(step)
-            return
+        held = self._put - self.delivery.freed - self._overflow.freed + size
+        if held > self._crowd:
+            if held > self._limit and not self._room_for(held):
+                self._refuse(step)
+                return
+            if not self._pressing:
+                self._pressing = True
+                self._ring()
         self._put += size
         self.ended.append(step)
         if self._asleep:
             self._rouse()
 
     def _bytes_held(self) -> int:
-        return self._put - self.delivery.freed
+        return self._put - self.delivery.freed - self._overflow.freed
+
+    def _room_for(self, held: int) -> bool:
+        if self._closed:
+            return False
+        # Where the delivery thread has nearly all of it in its hands, files of a few steps would be worse than waiting.
+        if len(self.ended) < FEW and held < self._limit * 1.25:
+            return self.config.spool is not None
+        return self.delivery.make_room(self.ended)
 
     def _refuse(self, step: Step) -> None:
         with self._refusing:
@@ -95,7 +117,7 @@ class Exporter:
         if self._closed:
             why = "a step ended after the last delivery; it is dropped"
         else:
-            why = f"{self._limit:,} bytes of steps wait for {self.endpoint}; further steps are dropped"
+            why = f"{self.config.memory:,} bytes of steps wait for {self.endpoint}; further steps are dropped"
         _guard.warn("full", f"stepscope: {why} (stepscope.status() counts them).")
 
     def _rouse(self) -> None:
@@ -152,6 +174,7 @@ class Exporter:
                 if not self._waiters:
                     self._wake.acquire(timeout=LINGER)
                 while not self._stopped():
+                    self._pressing = False
                     delivery.work(self._stopped)
                     self._answer_waiters()
                     if not self.ended and not self.notices and not self._waiters:
@@ -192,7 +215,7 @@ class Exporter:
     def flush(self, timeout: float) -> bool:
         """Deliver what was recorded so far; True when all of it has left, within `timeout` seconds."""
         delivery = self.delivery
-        target = delivery.taken + len(self.ended)
+        target = delivery.taken + self._overflow.seen(self.ended)
         if delivery.settled >= target and not self.notices and not delivery.spooled:
             return True
         if self._closed or timeout <= 0:
@@ -215,13 +238,13 @@ class Exporter:
         delivery = self.delivery
         dropped = self._refused + delivery.dropped
         delivered = delivery.delivered
-        recorded = max(self._refused + delivery.taken + len(self.ended), dropped + delivered)
+        recorded = max(self._refused + delivery.taken + self._overflow.seen(self.ended), dropped + delivered)
         reason = delivery.problem
         if reason is None and self._refused:
-            reason = f"more than {self._limit:,} bytes waited"
-        return Status(
-            recorded, delivered, recorded - dropped - delivered, dropped, delivery.spooled, self.endpoint, reason
-        )
+            reason = f"more than {self.config.memory:,} bytes waited"
+        waiting = recorded - dropped - delivered
+        left_out = self.front.left_out if isinstance(self.front, Sampler) else 0
+        return Status(recorded, delivered, waiting, dropped, delivery.on_disk, left_out, self.endpoint, reason)
 
     def close(self, timeout: float) -> bool:
         """Deliver what waits; put on disk, or count as dropped, what could not leave in time. May be called twice."""
@@ -230,7 +253,7 @@ class Exporter:
             return self.status().waiting == 0
         done = self.flush(timeout * 0.75)
         self._closed = True
-        self._limit = -1
+        self._limit = self._crowd = -1
         self._ring()
         self._rest(deadline - 0.3)
         if not done:
@@ -274,5 +297,5 @@ class Exporter:
         self.ended = deque(maxlen=0)
         self._asleep = False
         self._closed = True
-        self._limit = 1 << 62
+        self._limit = self._crowd = 1 << 62
         self.delivery.orphan()

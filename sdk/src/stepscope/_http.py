@@ -6,7 +6,9 @@ import email.utils
 import http.client
 import json
 import os
+import socket
 import time
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,6 +19,11 @@ ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 64 * 1024
 """Bytes read of an answer."""
 LONGEST_RETRY_AFTER = 300.0
+
+PIECE = 256 * 1024
+"""Bytes of a body sent at once."""
+LOOK = 0.05
+"""Seconds between two looks at what piles up while an answer is awaited."""
 
 _RETRIED = frozenset({429, 502, 503, 504})
 _BROKEN_PIPE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
@@ -43,14 +50,14 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Posts batches to `{endpoint}/v1/traces`."""
+    """Posts batches, to `{endpoint}/v1/traces` unless told otherwise."""
 
     def __init__(self, config: Config) -> None:
         parts = urlsplit(config.endpoint)
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if self._secure else 80)
-        self._path = f"{parts.path.rstrip('/')}/v1/traces"
+        self._base = parts.path.rstrip("/")
         self._connection: http.client.HTTPConnection | None = None
         self._headers: dict[str, str | bytes] = {
             "Content-Type": "application/json",
@@ -61,19 +68,21 @@ class Client:
         if config.project is not None and config.project.isascii():
             self._headers["x-stepscope-project"] = config.project
 
-    def post(self, body: bytes, *, gzipped: bool) -> Answer:
-        """Send one body; every failure comes back as an answer."""
+    def post(
+        self, body: bytes, *, gzipped: bool, meanwhile: Callable[[], None] | None = None, path: str = "/v1/traces"
+    ) -> Answer:
+        """Send one body; every failure comes back as an answer. `meanwhile` is called now and then until it comes."""
         headers = {**self._headers, "Content-Encoding": "gzip"} if gzipped else self._headers
         kept = self._connection is not None
         try:
             try:
-                return self._post(body, headers)
+                return self._post(path, body, headers, meanwhile)
             except _BROKEN_PIPE:
                 if not kept:
                     raise
                 # A server may close an idle connection just when we use it again: that says nothing about the server.
                 self.close()
-                return self._post(body, headers)
+                return self._post(path, body, headers, meanwhile)
         except Exception as error:
             # Not only OSError: an address may not be encodable, a fork may leave a module half imported.
             self.close()
@@ -95,7 +104,9 @@ class Client:
         if connection is not None and connection.sock is not None:
             os.close(connection.sock.detach())
 
-    def _post(self, body: bytes, headers: dict[str, str | bytes]) -> Answer:
+    def _post(
+        self, path: str, body: bytes, headers: dict[str, str | bytes], meanwhile: Callable[[], None] | None
+    ) -> Answer:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             self._connection = kind(self._host, self._port, timeout=CONNECT_SECONDS)
@@ -103,14 +114,44 @@ class Client:
         connection = self._connection
         if connection.sock is not None:
             connection.sock.settimeout(ANSWER_SECONDS)
-        connection.request("POST", self._path, body, headers)
+        if meanwhile is None or len(body) <= PIECE:
+            connection.request("POST", self._base + path, body, headers)
+        else:
+            sized = {**headers, "Content-Length": str(len(body))}
+            connection.request("POST", self._base + path, _pieces(body, meanwhile), sized)
+        if meanwhile is not None and connection.sock is not None and not self._secure:
+            _await(connection.sock, meanwhile)
         response = connection.getresponse()
         said = response.read(ANSWER_LIMIT)
         status = response.status
         after = response.getheader("Retry-After")
         if not response.isclosed() or response.will_close:
             self.close()
+        if path != "/v1/traces" and 200 <= status < 300:
+            return Answer(200, False)
         return _read_answer(status, said, after)
+
+
+def _pieces(body: bytes, meanwhile: Callable[[], None]) -> Iterator[memoryview]:
+    whole = memoryview(body)
+    for start in range(0, len(body), PIECE):
+        yield whole[start : start + PIECE]
+        meanwhile()
+
+
+def _await(sock: socket.socket, meanwhile: Callable[[], None]) -> None:
+    """Wait for the first byte of an answer; TimeoutError when it doesn't come."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    sock.settimeout(LOOK)
+    while True:
+        try:
+            sock.recv(1, socket.MSG_PEEK)
+            break
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+            meanwhile()
+    sock.settimeout(ANSWER_SECONDS)
 
 
 def _read_answer(status: int, said: bytes, after: str | None) -> Answer:

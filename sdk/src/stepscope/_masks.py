@@ -1,6 +1,6 @@
 """Built-in masks: keys, secrets, e-mail addresses and card numbers, hidden before anything leaves the process.
 
-A step's whole text is first looked through for what a mask could find; only then are the texts in it taken apart.
+Each text is first looked through for what a mask could find; only what is suspect is searched in earnest.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _KEYS = re.compile(
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)"
     r"|(?<=\bBearer )[A-Za-z0-9._~+/-]{12,}=*"
 )
-_KEY_SIGNS = (
-    "sk-", "pk-", "rk-", "sk_", "pk_", "rk_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
-    "glpat-", "xox", "AIza", "hf_", "eyJ", "PRIVATE KEY", "Bearer ",
-)  # fmt: skip
+# What a key can't be without, each beginning with a letter that is rare enough to be looked for alone, at the speed of
+# memory: a text without it is done with in nanoseconds.
+_DASHED = re.compile(r"-(?:----BEGIN|(?<=[spr]k-)|(?<=glpat-)|(?<=xox[abeprs]-))")
+_UNDERSCORED = re.compile(r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=hf_))")
+_CAPITAL = re.compile(r"A(?:KIA|SIA|Iza)")
 
 _SECRETS = re.compile(
     r"""(?P<name>["'](?:[A-Za-z0-9_-]{0,60}?)(?:password|passwd|passphrase|secret|api[_-]?key|private[_-]?key|authorization"""
@@ -38,10 +39,11 @@ _SECRETS = re.compile(
     r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
     re.IGNORECASE,
 )
-_SECRET_SIGNS = (
-    "assw", "ASSW", "assphrase", "ASSPHRASE", "ecret", "ECRET", "pi_key", "pi-key", "piKey", "pikey", "PI_KEY", "PIKEY",
-    "rivate", "RIVATE", "uthoriz", "UTHORIZ", "_token", "-token", "_TOKEN", "Token", "sstoken",
-)  # fmt: skip
+# The end of a secret's name, its quotation mark and colon; a colon that stands apart could follow one.
+_SECRET_SIGN = re.compile(
+    r""":(?:(?<=\s:)|(?<=["']:)(?i:(?<=key.:)|(?<=token.:)|(?<=secret.:)|(?<=password.:)|(?<=passwd.:)"""
+    r"""|(?<=passphrase.:)|(?<=authorization.:)))"""
+)
 
 _EMAILS = re.compile(_START + r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])")
 _CARDS = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-])")
@@ -50,31 +52,45 @@ _CARDS = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-])")
 class Masks:
     """The masks that are on."""
 
-    __slots__ = ("_apply", "_cards", "_signs", "names")
+    __slots__ = ("_apply", "_cards", "_emails", "_keys", "_names", "_secrets", "names")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
-        self._signs: tuple[str, ...] = ()
-        self._apply: list[Callable[[str], str]] = []
-        self._cards = "cards" in names
-        if "keys" in names:
-            self._signs += _KEY_SIGNS
-            self._apply.append(_hide_keys)
-        if "secrets" in names:
-            self._signs += _SECRET_SIGNS
-            self._apply.append(_hide_secrets)
-        if "emails" in names:
-            self._signs += ("@",)
-            self._apply.append(_hide_emails)
-        if self._cards:
-            self._apply.append(_hide_cards)
+        self._keys, self._secrets, self._emails, self._cards = (name in names for name in ALL)
+        self._apply: list[Callable[[str], str]] = [
+            hide
+            for name, hide in zip(ALL, (_hide_keys, _hide_secrets, _hide_emails, _hide_cards), strict=True)
+            if name in names
+        ]
+        self._names: dict[str, bool] = {}
 
     def suspect(self, text: str) -> bool:
         """Whether a mask could find something; cheap, and rather yes than no."""
-        for sign in self._signs:
-            if sign in text:
+        if self._keys and (
+            ("-" in text and _DASHED.search(text) is not None)
+            or ("_" in text and _UNDERSCORED.search(text) is not None)
+            or ("A" in text and _CAPITAL.search(text) is not None)
+            or ("J" in text and "eyJ" in text)
+            or ("B" in text and "Bearer " in text)
+        ):
+            return True
+        if self._secrets and ":" in text and ('"' in text or "'" in text) and _SECRET_SIGN.search(text) is not None:
+            return True
+        return (self._emails and "@" in text) or (self._cards and _CARDS.search(text) is not None)
+
+    def suspect_pairs(self, pairs: dict[str, str]) -> bool:
+        """Whether a mask could find something in the JSON text of a flat dict of texts."""
+        known = self._names
+        for name in pairs:
+            found = known.get(name)
+            if found is None:
+                found = self.suspect(f'"{name}":')
+                if len(known) > 1000:  # names made at run time must not pile up
+                    known.clear()
+                known[name] = found
+            if found:
                 return True
-        return self._cards and _CARDS.search(text) is not None
+        return self.suspect("\n".join(pairs.values()))
 
     def hide(self, text: str) -> str:
         """Return the text with what the masks found replaced by `[masked …]`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-from ._values import REPR_LIMIT, Handler, Walk
+from ._values import REPR_LIMIT, Handler, Walk, records
 
 HEAD_ROWS = 20
 """Rows or elements that are kept of a frame or an array."""
@@ -22,9 +22,10 @@ def special(kind: type) -> Handler | None:
         known = _KNOWN.get((base.__module__.partition(".")[0], base.__qualname__))
         if known is not None:
             return known
-    hidden = _fields(kind)
-    if hidden is not None:
-        return _field_reader(hidden)
+    fields = _fields(kind)
+    if fields is not None:
+        records[kind] = frozenset(fields)
+        return _field_reader(fields)
     if issubclass(kind, BaseException):
         return _exception
     if issubclass(kind, (FunctionType, BuiltinFunctionType, MethodType, ModuleType)):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MODULE = "opentelemetry.trace"
 
+adopted: dict[int, int] = {}
+"""OpenTelemetry's traces that began inside a step of ours, and the trace of that step; `stepscope.otel` fills it."""
+
 
 def choose(own: Step | Origin | None) -> tuple[Step | Origin | None, int]:
     """Return the nearest parent, and the id of the OpenTelemetry span that is current (0: none).
@@ -24,10 +27,17 @@ def choose(own: Step | Origin | None) -> tuple[Step | Origin | None, int]:
         module = sys.modules.get(MODULE)
         if module is None:
             return own, 0
-        found = module.get_current_span().get_span_context()
-        if not found.is_valid:
-            return own, 0
-        trace, span = int(found.trace_id), int(found.span_id)
+        current = module.get_current_span()
+        # A span of our private provider tells the program's own tracers of the span around it, and us of itself.
+        private = getattr(current, "stepscope_ids", None)
+        if private is not None:
+            trace, span = private
+        else:
+            found = current.get_span_context()
+            if not found.is_valid:
+                return own, 0
+            trace, span = int(found.trace_id), int(found.span_id)
+            trace = adopted.get(trace, trace)
         if own is None or isinstance(own, Origin):
             return Origin(trace, span), span
         if span != own.around_span and trace == own.trace_number:

@@ -7,7 +7,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import TYPE_CHECKING
 
 from . import _guard
@@ -56,10 +58,12 @@ def configure(config: Config, because: str | None = None) -> None:
         _guard.warn("config", f"stepscope: {config.problem}; nothing is recorded.")
     old = exporter
     if reason is not None:
-        exporter, new = None, NOWHERE
+        exporter = None
+        new: Sink = NOWHERE
     else:
-        exporter = new = Exporter(config)
-    if sink is None or sink is old or sink is NOWHERE:
+        exporter = Exporter(config)
+        new = exporter.front
+    if sink is None or sink is NOWHERE or (old is not None and sink is old.front):
         sink = new
     if old is not None:
         old.retire()
@@ -124,8 +128,8 @@ def after_fork() -> None:
         if old is not None:
             fresh = type(old)(old.config)
             exporter = fresh
-            if sink is old:
-                sink = fresh
+            if sink is old.front:
+                sink = fresh.front
     except Exception:
         _guard.failed("starting afresh after a fork")
 
@@ -149,6 +153,20 @@ def hook_workers() -> None:
         finalize = getattr(module, "Finalize", None)
         if finalize is not None:
             finalize(None, at_exit, exitpriority=0)
+    # The workers of billiard's pool, which are Celery's, leave by `os._exit` when they are told to end or replaced.
+    worker = getattr(sys.modules.get("billiard.pool"), "Worker", None)
+    leave = getattr(worker, "_do_exit", None)
+    if worker is not None and callable(leave) and not hasattr(leave, "__wrapped__"):
+        worker._do_exit = _delivering_first(leave)
+
+
+def _delivering_first(leave: Callable[..., object]) -> Callable[..., object]:
+    @wraps(leave)
+    def leave_when_delivered(*arguments: object, **named: object) -> object:
+        at_exit()
+        return leave(*arguments, **named)
+
+    return leave_when_delivered
 
 
 atexit.register(at_exit)

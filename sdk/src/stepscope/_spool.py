@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,6 +36,11 @@ class Stored(NamedTuple):
     length: int
     count: int
     gzipped: bool
+    score: bool = False
+
+
+def _none() -> int:
+    return 0
 
 
 class Spool:
@@ -58,25 +65,27 @@ class Spool:
         self._off = config.spool is None
         self.waiting = 0
         """Steps of this process that wait on disk."""
+        self.besides: Callable[[], int] = _none
+        """Says how many bytes this process has on disk beside its spool."""
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def put(self, body: bytes, count: int, *, gzipped: bool, recorded_here: bool = True) -> bool:
+    def put(self, body: bytes, count: int, *, gzipped: bool, recorded_here: bool = True, score: bool = False) -> bool:
         """Write one batch of `count` steps; False where the disk is full, the limit reached, or writing fails."""
         if self._off:
             return False
         try:
-            if self._room_left() < len(body):
+            if self.room() < len(body):
                 _guard.warn("spool", f"stepscope: {self._limit:,} bytes wait on disk already; they wait in memory now.")
                 return False
-            start = self._append(body, count, gzipped)
+            start = self._append(body, count, gzipped + 2 * score)
         except OSError as error:
             _guard.warn(
                 "spool", f"stepscope: steps can't wait on disk ({error.strerror or error}); they wait in memory."
             )
             return False
-        stored = Stored(self._path, start, len(body), count, gzipped)
+        stored = Stored(self._path, start, len(body), count, gzipped, score)
         self._room -= len(body)
         self._stored.append(stored)
         if recorded_here:
@@ -120,6 +129,8 @@ class Spool:
         now = time.time()
         try:
             for entry in list(os.scandir(self._base)):
+                if entry.name.endswith(".tmp") and now - entry.stat(follow_symlinks=False).st_mtime > 60:
+                    _remove(entry.path)  # a crash came before its name was gone
                 if entry.path == self._own or not entry.is_dir(follow_symlinks=False) or not _ours(entry.path):
                     continue
                 lock = _lock(entry.path)
@@ -157,7 +168,7 @@ class Spool:
         self._locks.clear()
         self._stored.clear()
 
-    def _append(self, body: bytes, count: int, gzipped: bool) -> int:
+    def _append(self, body: bytes, count: int, sort: int) -> int:
         """Write one batch at the end of the file; returns where its body starts."""
         if self._file is None or self._end > FILE_BYTES:
             self._shut()
@@ -165,7 +176,7 @@ class Spool:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
             self._end = 0
         # One call, hence one release of the interpreter's lock: in a tight loop each costs five milliseconds.
-        head = _HEAD.pack(_MAGIC, len(body), count, int(gzipped))
+        head = _HEAD.pack(_MAGIC, len(body), count, sort)
         whole = len(head) + len(body)
         try:
             written = (
@@ -190,9 +201,7 @@ class Spool:
 
     def _folder(self) -> str:
         if self._own is None:
-            os.makedirs(self._base, mode=0o700, exist_ok=True)
-            if not _ours(self._base):
-                raise PermissionError(1, "the folder belongs to somebody else")
+            self._make_base()
             folder = os.path.join(self._base, f"{os.getpid()}-{time.time_ns():x}")
             os.mkdir(folder, 0o700)
             lock = _lock(folder)
@@ -202,13 +211,35 @@ class Spool:
             self._own = folder
         return self._own
 
-    def _room_left(self) -> int:
+    def nameless(self) -> int:
+        """Open a file without a name, for reading and writing; OSError where it can't be had."""
+        if self._off:
+            raise PermissionError(1, "waiting on disk is switched off")
+        self._make_base()
+        unnamed = getattr(os, "O_TMPFILE", 0)
+        if unnamed:
+            with suppress(OSError):  # not every file system has it
+                return os.open(self._base, os.O_RDWR | unnamed | os.O_CLOEXEC, 0o600)
+        path = os.path.join(self._base, f"{os.getpid()}-{threading.get_ident():x}-{time.time_ns():x}.tmp")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        if sys.platform == "win32":
+            return os.open(path, flags | os.O_TEMPORARY | os.O_BINARY | os.O_NOINHERIT, 0o600)
+        handle = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+        return handle
+
+    def _make_base(self) -> None:
+        os.makedirs(self._base, mode=0o700, exist_ok=True)
+        if not _ours(self._base):
+            raise PermissionError(1, "the folder belongs to somebody else")
+
+    def room(self) -> int:
         """Return how many bytes may still be written; other processes' folders are looked at once a second."""
         now = time.monotonic()
         if now > self._room_until:
             self._room = self._limit - self._size()
             self._room_until = now + 1.0
-        return self._room
+        return self._room - self.besides()
 
     def _size(self) -> int:
         total = 0
@@ -217,6 +248,20 @@ class Spool:
                 with suppress(OSError):
                     total += os.lstat(os.path.join(folder, name)).st_size
         return total
+
+
+def waiting_batches(config: Config) -> tuple[int, int, int]:
+    """Count what waits on disk for this endpoint, project and key, whoever holds it: batches, steps, bytes."""
+    spool = Spool(config)
+    batches = steps = size = 0
+    for folder, _, names in os.walk(spool._base):
+        for name in names:
+            if name.endswith(".steps"):
+                for stored in _read_file(os.path.join(folder, name)):
+                    batches += 1
+                    steps += stored.count
+                    size += stored.length
+    return batches, steps, size
 
 
 def _read_folder(folder: str, now: float) -> list[Stored]:
@@ -243,11 +288,11 @@ def _read_file(path: str) -> list[Stored]:
         while at + _HEAD.size <= size:
             file.seek(at)
             head = file.read(_HEAD.size)
-            magic, length, count, gzipped = _HEAD.unpack(head)
+            magic, length, count, sort = _HEAD.unpack(head)
             at += _HEAD.size
             if magic != _MAGIC or at + length > size:
                 break
-            found.append(Stored(path, at, length, count, bool(gzipped)))
+            found.append(Stored(path, at, length, count, bool(sort & 1), bool(sort & 2)))
             at += length
     return found
 

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Status(NamedTuple):
-    """What became of the steps that ended in this process: `recorded = delivered + waiting + dropped`."""
+    """What became of the steps that ended in this process, and of its scores.
+
+    `recorded = delivered + waiting + dropped`.
+    """
 
     recorded: int
     delivered: int
@@ -15,6 +18,8 @@ class Status(NamedTuple):
     dropped: int
     on_disk: int
     """Of those that wait: those that wait on disk."""
+    left_out: int
+    """Beside those: steps that sampling left out."""
     endpoint: str
     reason: str | None
     """Why steps wait or were dropped, or why nothing is recorded; None when all is well."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from . import _guard, _otel
 from ._context import Around, Origin, around, current, name_text, tag_texts
+from ._context import finder as _finder
 from ._errors import Failure, take_failure
 from ._fields import Fields
 from ._sinks import Sink
@@ -74,6 +75,7 @@ class Step(Fields):
         "_start",
         "_tags",
         "_trace",
+        "around_run",
         "around_span",
     )
 
@@ -92,8 +94,14 @@ class Step(Fields):
         own = current.get() if parent_step is None else parent_step
         parent = own
         self.around_span = 0
+        self.around_run: Step | None = None
+        if _finder.find is not None:
+            self.around_run = run = _finder.find()
+            # What was running already when our own step started lies around it; what started since lies inside.
+            if run is not None and parent_step is None and not (isinstance(own, Step) and own.around_run is run):
+                parent = run
         if _otel.MODULE in _modules:
-            parent, self.around_span = _otel.choose(own)
+            parent, self.around_span = _otel.choose(parent)
         if parent is None:
             self._trace = sink.bits(128)
             self._parent = 0
@@ -290,6 +298,12 @@ class Step(Fields):
             _guard.failed("marking a step as failed")
         self._changed()
 
+    def score(self, name: str, value: bool | float | str, *, comment: str | None = None, source: str = "code") -> None:
+        """Score this step: `s.score("grounded", 0.8, source="model")`."""
+        from ._scores import score
+
+        score(name, value, trace_id=self.trace_id, span_id=self.span_id, comment=comment, source=source)
+
     # --- growing output ----------------------------------------------------------------------------------------------
 
     def stream(self, chunk: str | None) -> None:
@@ -340,6 +354,11 @@ class Step(Fields):
     def trace_number(self) -> int:
         """The trace's id as a number."""
         return self._trace
+
+    @property
+    def span_number(self) -> int:
+        """The step's own id as a number."""
+        return self._span
 
     def _held(self, value: object) -> object:
         held, size = take(value)

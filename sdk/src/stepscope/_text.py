@@ -6,6 +6,7 @@ import json
 import math
 import re
 from json.encoder import encode_basestring, encode_basestring_ascii
+from typing import TypeGuard
 
 from ._values import Blob, CutText
 
@@ -29,19 +30,24 @@ def quote(text: str) -> str:
     return encode_basestring_ascii(text) if text.isascii() else encode_basestring(text)
 
 
-def quoted_json(snapshot: object) -> str | None:
-    """Write a flat dict of texts as JSON, and that as a JSON text; None for anything else.
+_TEXT = frozenset({str})
+
+
+def flat(snapshot: object) -> TypeGuard[dict[str, str]]:
+    """Whether a snapshot is a dict of texts and nothing else."""
+    return (
+        type(snapshot) is dict
+        and _TEXT.issuperset(map(type, snapshot.values()))
+        and _TEXT.issuperset(map(type, snapshot))
+    )
+
+
+def quoted_json(pairs: dict[str, str]) -> str:
+    """Write a flat dict of texts as JSON, and that as a JSON text.
 
     A text that needed no escape the first time needs none the second time: it is read once instead of twice.
     """
-    if type(snapshot) is not dict:
-        return None
-    pieces: list[str] = []
-    for key, value in snapshot.items():
-        if type(value) is not str or type(key) is not str:
-            return None
-        pieces.append(f"{_twice(key)}:{_twice(value)}")
-    return f'"{{{",".join(pieces)}}}"'
+    return f'"{{{",".join([f"{_twice(key)}:{_twice(value)}" for key, value in pairs.items()])}}}"'
 
 
 def _twice(text: str) -> str:

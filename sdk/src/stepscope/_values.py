@@ -63,12 +63,57 @@ def take(value: object) -> tuple[object, int]:
                 return value, size
         elif kind in _NUMBERS:
             return value, 32
+        elif kind is dict and isinstance(value, dict):
+            size = _flat_size(value)
+            if size:
+                return value.copy(), size
+        elif kind in records:
+            # A record whose fields are a flat dict is copied like one.
+            held: object = getattr(value, "__dict__", None)
+            if type(held) is dict and held.keys() == records[kind]:
+                size = _flat_size(held)
+                if size:
+                    return held.copy(), size
         walk = Walk()
         taken = walk.take(value, 0)
         return taken, walk.size
     except Exception:
         _guard.failed(f"reading a value of type {kind.__name__}")
         return f"<{kind.__name__}: could not be read>", 100
+
+
+def _flat_size(value: dict[object, object]) -> int:
+    """Return roughly the bytes that a small flat dict of texts holds; 0 for any other."""
+    count = len(value)
+    if (
+        not 0 < count <= 1000
+        or not _TEXT.issuperset(map(type, value))
+        or not _TEXT.issuperset(map(type, value.values()))
+    ):
+        return 0
+    size = 130 * count + sum(map(getsizeof, value.values()))
+    return size if size <= TEXT_LIMIT else 0
+
+
+def take_own(pairs: dict[str, object]) -> tuple[object, int]:
+    """Do as `take` for a dict that nobody else holds: its values are replaced by their snapshots in place."""
+    size = 64
+    text = 0
+    for name, value in pairs.items():
+        kind = type(value)
+        if kind is str:
+            text += getsizeof(value)
+        elif kind in _NUMBERS:
+            size += 32
+        elif len(pairs) == 1:
+            taken, found = take(value)
+            pairs[name] = taken
+            return pairs, size + found
+        else:
+            return take(pairs)
+    if text > TEXT_LIMIT or len(pairs) > 1000:
+        return take(pairs)
+    return pairs, size + text
 
 
 class Walk:
@@ -247,6 +292,8 @@ _BASES: tuple[tuple[type, Handler], ...] = (
     (float, take_number),
 )
 _handlers: dict[type, Handler] = {}
+records: dict[type, frozenset[str]] = {}
+"""Record types that were met, and the fields that are kept of them."""
 
 
 def handler_of(kind: type) -> Handler:
@@ -261,5 +308,6 @@ def handler_of(kind: type) -> Handler:
             found = next((handler for base, handler in _BASES if issubclass(kind, base)), _objects.take_object)
         if len(_handlers) > 1000:  # types made at run time must not pile up
             _handlers.clear()
+            records.clear()
         _handlers[kind] = found
     return found

@@ -14,7 +14,7 @@ from . import _guard, _runtime
 from ._context import Origin, current
 from ._sinks import NOWHERE
 from ._steps import UNSET, Step
-from ._values import ITEM_LIMIT, label, take
+from ._values import ITEM_LIMIT, label, take, take_own
 
 _VARARGS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR, _ITERABLE_COROUTINE = 0x04, 0x20, 0x80, 0x200, 0x100
 
@@ -71,7 +71,7 @@ def begin(plan: Plan, args: tuple[object, ...], kwargs: Mapping[str, object]) ->
             if kwargs:
                 pairs.update(kwargs)
             if pairs:
-                step._input, size = take(pairs)
+                step._input, size = take_own(pairs)
                 step._size += size
         return step
     except Exception:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from . import _runtime
 from ._encode import span_bytes
+from ._scores import Score
 from ._sinks import Sink
 from ._steps import Step
 
@@ -93,12 +94,18 @@ class CapturedSteps:
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
+        self._scores: list[dict[str, object]] = []
 
     def __iter__(self) -> Iterator[CapturedStep]:
         return iter(self.all())
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    @property
+    def scores(self) -> list[dict[str, object]]:
+        """The scores that were given, as they would have been sent."""
+        return [dict(score) for score in self._scores]
 
     def all(self, name: str | None = None, *, kind: str | None = None) -> list[CapturedStep]:
         """Return the steps of a name or a kind; without either, all."""
@@ -147,7 +154,7 @@ class CapturedSteps:
 class _Recorder:
     """The sink that keeps steps."""
 
-    def __init__(self, clock: Callable[[], int], ids: Callable[[int], int], kept: list[Step]) -> None:
+    def __init__(self, clock: Callable[[], int], ids: Callable[[int], int], kept: CapturedSteps) -> None:
         self.clock: Callable[[], int] = clock
         self.wall: Callable[[], int] = clock
         self.bits: Callable[[int], int] = ids
@@ -156,13 +163,15 @@ class _Recorder:
 
     def begin(self, step: Step) -> None:
         """Keep a step."""
-        self._kept.append(step)
+        self._kept._steps.append(step)
 
     def notice(self, step: Step) -> None:
         """Nothing to do: the step is kept."""
 
     def finish(self, step: Step) -> None:
-        """Nothing to do: the step is kept."""
+        """Keep a score; a step is kept already."""
+        if isinstance(step, Score):
+            self._kept._scores.append(step.facts)
 
 
 class _Still:
@@ -186,7 +195,7 @@ def capture(clock: Callable[[], int] | None = None, ids: Callable[[int], int] | 
     """Keep the steps that start inside the block instead of sending them, with a fixed clock and fixed ids."""
     steps = CapturedSteps()
     reading = _Still(clock or FixedClock())
-    recorder = _Recorder(reading, ids or FixedIds(), steps._steps)
+    recorder = _Recorder(reading, ids or FixedIds(), steps)
     recorder.wall = reading.last
     kept: Sink = recorder
     before = _runtime.sink
@@ -205,7 +214,7 @@ def _read(step: Step) -> CapturedStep:
     code = span.get("status", {}).get("code", 0)
     return CapturedStep(
         name=span["name"],
-        kind=str(attributes.get("stepscope.kind")),
+        kind=str(attributes.get("stepscope.kind") or attributes.get("openinference.span.kind") or "other").lower(),
         trace_id=span["traceId"],
         span_id=span["spanId"],
         parent_id=span.get("parentSpanId"),
@@ -213,7 +222,7 @@ def _read(step: Step) -> CapturedStep:
         end_time=int(span["endTimeUnixNano"]) or None,
         input=_side(attributes, "input"),
         output=_side(attributes, "output"),
-        status={1: "ok", 2: "error"}.get(code, "running"),
+        status="running" if span["endTimeUnixNano"] == "0" else "error" if code == 2 else "ok",
         error=span["status"].get("message") if code == 2 else None,
         attributes=attributes,
         events=[

@@ -9,7 +9,7 @@ from tracer.otlp.dialects.content import read_content
 from tracer.otlp.dialects.facts import read_facts
 from tracer.otlp.dialects.previews import preview
 
-READER_VERSION: int = 2
+READER_VERSION: int = 3
 """Rises when the same span would be read differently; stored with what was derived."""
 
 __all__ = ["READER_VERSION", "preview", "read_content", "read_facts"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -13,7 +12,7 @@ from tracer.otlp.dialects.conventions.genai import OPERATIONS
 from tracer.otlp.dialects.dialect import DEFAULT_READERS, Field, Key, Reader
 from tracer.otlp.dialects.names import kind_by_name
 from tracer.otlp.dialects.reading import Facts, Kind
-from tracer.otlp.dialects.usage import usage_of
+from tracer.otlp.dialects.usage import usage_inside, usage_of
 from tracer.otlp.records import Attributes, LogRecord, SpanRecord
 from tracer.units import Nanos, NanoUsd
 
@@ -28,12 +27,14 @@ _MAX_METADATA: Final = 100
 _MAX_METADATA_TEXT: Final = 2_000
 _HEAD: Final = 4_000
 _MODEL_INSIDE = re.compile(r'"model(?:_name|_id|Id)?"\s*:\s*"([^"\\]{1,200})"')
-_USAGE_INSIDE: Final = '"usage":'
 _ID_FIRST = re.compile(r'\s*\{\s*"id"\s*:\s*"([^"\\]{1,200})"')
 _INTERNAL = re.compile(
     r"ls_|langgraph_|lc_versions$|checkpoint_(?:ns|id)$|__pregel|thread_ts$|finish_reason$"
     r"|LANG(?:SMITH|CHAIN)_|usage_metadata$"
 )
+_ANSWERS: Final = ("haystack.agent.step.llm.output", "haystack.component.output")
+"""Attributes whose JSON names the model that answered, when nothing else does."""
+
 _CALLS: Final = frozenset({Kind.llm, Kind.embedding, Kind.reranker})
 
 # Plain integers, since looking an enum's member up costs more than the whole walk may.
@@ -81,8 +82,8 @@ def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
         model = model or found[_LIKELY] or _model_inside(found, attributes)
         response_id = response_id or _response_id(attributes)
         if found[_REASONING] is None:
-            inside = _usage_inside(attributes, found[_INPUT] is None and found[_USAGE] is None)
-            if inside is not None:
+            inside = _usage_inside(attributes)
+            if inside is not None and _fits(inside, found):
                 found[_USAGE] = {**inside, **(found[_USAGE] or {})}
     cost = found[_COST]
     if cost is None and (found[_COST_INPUT] or found[_COST_OUTPUT]):
@@ -144,6 +145,11 @@ def _model_inside(found: list[Any], attributes: Attributes) -> str | None:
             inside_of = values.text(sent.get("model")) or values.text(sent.get("model_name"))
             if inside_of is not None:
                 return inside_of
+    for key in _ANSWERS:
+        answer = attributes.get(key)
+        if isinstance(answer, str):
+            inside = _MODEL_INSIDE.search(answer, 0, _HEAD) or _MODEL_INSIDE.search(answer[-_HEAD:])
+            return inside.group(1) if inside is not None else None
     return None
 
 
@@ -158,22 +164,19 @@ def _response_id(attributes: Attributes) -> str | None:
     return None
 
 
-def _usage_inside(attributes: Attributes, alone: bool) -> dict[str, Any] | None:
-    """Token counts that only the answer's own JSON has; for OpenInference only when it sent none (`alone`)."""
+def _usage_inside(attributes: Attributes) -> dict[str, Any] | None:
+    """Token counts that only the answer's own JSON has."""
     sent = attributes.get("mlflow.spanOutputs")
-    if sent is None and alone:
-        sent = attributes.get("output.value")
-    if not isinstance(sent, str) or sent[:1] != "{":
-        return None
-    place = sent.rfind(_USAGE_INSIDE)
-    if place < 0:
-        return None
-    rest = sent[place + len(_USAGE_INSIDE) : place + _HEAD].lstrip()
-    try:
-        usage = json.JSONDecoder().raw_decode(rest)[0] if rest[:1] == "{" else None
-    except (ValueError, RecursionError):
-        return None
-    return usage if isinstance(usage, dict) else None
+    return usage_inside(sent if sent is not None else attributes.get("output.value"))
+
+
+def _fits(inside: dict[str, Any], found: list[Any]) -> bool:
+    """Whether the answer's own counts are of the call that the span tells of: its input and output are the same."""
+    if found[_USAGE] is not None:
+        return True
+    counts = usage_of([None if place != _USAGE else inside for place in range(len(found))])
+    sent = (found[_INPUT], found[_OUTPUT])
+    return sent == (None, None) or (counts is not None and sent == (counts.input, counts.output))
 
 
 def _time_to_first(span: SpanRecord, found: list[Any]) -> Nanos | None:

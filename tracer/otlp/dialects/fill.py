@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracer.otlp.dialects import values
-from tracer.otlp.dialects.reading import Content
+from tracer.otlp.dialects import documents, messages, values
+from tracer.otlp.dialects.reading import Content, Kind, Message
+from tracer.otlp.dialects.source import Source, document_value
 
 REQUEST_CONTENT: Final = frozenset(
     {"messages", "input", "prompt", "instructions", "system", "contents", "tools", "functions", "model", "model_name"}
@@ -51,6 +52,38 @@ def fill_tool(content: Content, name: str | None, call_id: str | None, arguments
             tool[key] = value
     if tool:
         content.tool = tool
+
+
+def needs_asked(content: Content) -> bool:
+    """Whether no convention has told what a model was asked, beyond its instructions."""
+    return content.input_messages is None or all(said.get("role") == "system" for said in content.input_messages)
+
+
+def fill_asked(content: Content, found: list[Message] | None) -> None:
+    """Put messages after the instructions that another convention told, where nothing but those is known."""
+    if found and needs_asked(content):
+        known = [part for said in content.input_messages or () for part in said["parts"]]
+        content.input_messages = messages.with_system(known, found) if known else found
+
+
+def fill_observed(source: Source, content: Content, asked_key: str | None, answered_key: str | None) -> None:
+    """What a step of any kind took and gave, of which a convention says no more than one attribute each."""
+    for side, key in (("input", asked_key), ("output", answered_key)):
+        sent = source.get(key) if key is not None else None
+        if getattr(content, side) is None and sent is not None:
+            setattr(content, side, document_value(sent))
+    asked = source.json(asked_key) if asked_key is not None else None
+    answered = source.json(answered_key) if answered_key is not None else None
+    if source.kind is Kind.llm:
+        fill_asked(content, messages.messages(asked) if needs_asked(content) else None)
+        if content.output_messages is None:
+            content.output_messages = messages.answers(answered)
+        if isinstance(asked, dict) and not content.tools:
+            content.tools = tool_definitions(asked.get("tools"))
+    elif source.kind is Kind.tool:
+        fill_tool(content, None, None, called_with(asked), answered)
+    elif source.kind in (Kind.retriever, Kind.reranker) and content.documents is None:
+        content.documents = documents.documents(answered)
 
 
 def called_with(sent: object) -> object:

@@ -50,6 +50,8 @@ _LISTS = ("messages", "input_messages", "input", "contents", "prompt", "prompts"
 _SAYING = frozenset({"content", "parts", "contents", "text", "tool_calls", "function_call", "refusal"})
 _TYPES = frozenset({"system", "tool", "message", "user", "assistant"})
 _NESTED = ("message", "output_message")
+_RESULTS = frozenset({"toolResult", "toolResponse", "functionResponse", "function_response", "tool_call_result"})
+"""Keys of blocks that hold a tool's result."""
 
 
 def role_of(word: object, default: str = "user") -> str:
@@ -79,7 +81,10 @@ def message(value: object, default_role: str = "user") -> Message | None:
     made: Message = {"role": role, "parts": parts}
     if parts and all(part.get("type") == "tool_call_response" for part in parts):
         made["role"] = "tool"
+    meta = value.get("meta")
     finish = value.get("finish_reason") or value.get("stop_reason")
+    if not finish and isinstance(meta, dict):
+        finish = meta.get("finish_reason")
     if isinstance(finish, str) and finish:
         made["finish_reason"] = finish
     name = value.get("name")
@@ -126,13 +131,13 @@ def answers(value: object) -> list[Message] | None:
     if isinstance(value, list):
         if value and isinstance(value[0], list):
             return answers(value[0])
-        if all(isinstance(entry, dict) and entry.get("type") in _ANSWER_ITEMS for entry in value):
+        if all(isinstance(entry, dict) and _word(entry, "type") in _ANSWER_ITEMS for entry in value):
             return _merged([made for entry in value if (made := message(entry, "assistant")) is not None])
         found = [made for entry in value for made in answers(entry) or ()]
         return found or None
     if not isinstance(value, dict):
         return None
-    for key in ("choices", "generations", "candidates", "outputs"):
+    for key in ("choices", "generations", "candidates", "outputs", "replies"):
         listed = value.get(key)
         if isinstance(listed, list) and listed:
             return _choices(listed)
@@ -141,7 +146,7 @@ def answers(value: object) -> list[Message] | None:
         return _merged([made for entry in output if (made := message(entry, "assistant")) is not None])
     if isinstance(output, dict):
         return answers(output)
-    if "role" in value or "parts" in value or _unwrapped(value) is not value or value.get("type") in _ITEM_ROLES:
+    if "role" in value or "parts" in value or _unwrapped(value) is not value or _word(value, "type") in _ITEM_ROLES:
         only = message(value, "assistant")
         return [only] if only is not None else None
     for key in ("messages", "message", "response", "answer", "text", "content", "completion", "output_text", "result"):
@@ -180,6 +185,12 @@ def text_of(value: Message) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
+def _word(value: dict[str, Any], key: str) -> str | None:
+    """What stands under a key when it is a word: anything else may not even be looked up in a set."""
+    found = value.get(key)
+    return found if isinstance(found, str) else None
+
+
 def _choices(listed: list[Any]) -> list[Message] | None:
     found: list[Message] = []
     for choice in listed:
@@ -189,7 +200,8 @@ def _choices(listed: list[Any]) -> list[Message] | None:
         if not isinstance(choice, dict):
             continue
         inner = next((choice[key] for key in ("message", "content", "delta") if choice.get(key)), None)
-        made = message(inner if inner is not None else choice, "assistant")
+        whole = inner is None or ("role" in choice and isinstance(inner, list))
+        made = message(choice if whole else inner, "assistant")
         if made is None and isinstance(choice.get("text"), str):
             made = {"role": "assistant", "parts": of_content(choice["text"])}
         if made is None:
@@ -250,7 +262,7 @@ def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
     for key in _NESTED:
         inner = value.get(key)
         if isinstance(inner, dict) and "role" not in value and "content" not in value:
-            finish = value.get("finish_reason")
+            finish = value.get("finish_reason") or value.get("finishReason")
             return {**inner, "finish_reason": finish} if isinstance(finish, str) else inner
     return value
 
@@ -328,6 +340,7 @@ def _item(value: dict[str, Any], kind: str) -> Message:
 
 def _holds_results(content: object) -> bool:
     return isinstance(content, list) and any(
-        isinstance(block, dict) and (block.get("type") in ("tool-result", "tool_result") or "toolResult" in block)
+        isinstance(block, dict)
+        and (block.get("type") in ("tool-result", "tool_result") or not _RESULTS.isdisjoint(block))
         for block in content
     )

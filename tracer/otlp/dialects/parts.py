@@ -160,18 +160,18 @@ def _call(block: dict[str, Any]) -> Part:
     inner = function if isinstance(function, dict) else block
     name = _first(inner, "name", "toolName", "tool_name")
     arguments = _first(inner, "arguments", "input", "args", "parameters", "tool_input")
-    return tool_call(_first(block, "call_id", "toolCallId", "tool_call_id", "toolUseId", "id"), name, arguments)
+    return tool_call(_first(block, "call_id", "toolCallId", "tool_call_id", "toolUseId", "id", "ref"), name, arguments)
 
 
 def _result(block: dict[str, Any]) -> Part:
-    identity = _first(block, "call_id", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id")
+    identity = _first(block, "call_id", "toolCallId", "tool_call_id", "tool_use_id", "toolUseId", "id", "ref")
     response = _first(block, "response", "result", "output", "content")
-    return tool_response(identity, response, _first(block, "name", "toolName"))
+    return tool_response(identity, response, _first(block, "name", "toolName", "tool_name"))
 
 
 def _media(block: dict[str, Any], kind: str) -> Part:
     modality = block.get("modality") or next((m for m in ("image", "audio", "video") if m in kind), None)
-    mime = _first(block, "mime_type", "media_type", "mediaType", "mimeType", "content_type")
+    mime = _first(block, "mime_type", "media_type", "mediaType", "mimeType", "content_type", "contentType")
     source = next(
         (block[key] for key in ("source", kind, "image", "file", "audio") if isinstance(block.get(key), dict)), None
     )
@@ -202,21 +202,22 @@ def _media(block: dict[str, Any], kind: str) -> Part:
 
 def _untyped(block: dict[str, Any]) -> list[Part]:
     """Blocks told by their only key, as Bedrock and Gemini write them."""
-    for key in ("toolUse", "functionCall", "function_call"):
+    for key in ("toolUse", "functionCall", "function_call", "tool_call", "toolRequest"):
         inner = block.get(key)
         if isinstance(inner, dict):
             return [_call(inner)]
-    for key in ("toolResult", "functionResponse", "function_response"):
+    for key in ("toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"):
         inner = block.get(key)
         if isinstance(inner, dict):
-            return [_result(inner)]
+            origin = inner.get("origin")
+            return [_result({**origin, **inner} if isinstance(origin, dict) else inner)]
     for key in ("reasoningContent", "thinking", "reasoning_content"):
         if key in block:
             inner = block[key]
             if isinstance(inner, dict) and isinstance(inner.get("reasoningText"), dict):
                 inner = inner["reasoningText"]
             return _reasoning(inner if isinstance(inner, dict) else {"content": inner})
-    for key in ("inlineData", "inline_data", "fileData", "file_data", "image", "document", "audio", "video"):
+    for key in ("inlineData", "inline_data", "fileData", "file_data", "media", "image", "document", "audio", "video"):
         inner = block.get(key)
         if isinstance(inner, dict):
             flat = dict(inner)
@@ -229,9 +230,13 @@ def _untyped(block: dict[str, Any]) -> list[Part]:
             if "format" in flat:
                 flat.setdefault("mime_type", flat["format"])
             return [_media(flat, key if key in ("image", "audio", "video", "document") else "blob")]
+    if isinstance(block.get("reasoning"), (str, dict)) and "text" not in block:
+        return _reasoning(block)
     if "text" in block or "content" in block:
         reasoning = block.get("thought") is True
         return _reasoning(block) if reasoning else _text(block)
+    if isinstance(block.get("parts"), list):
+        return of_content(block["parts"])
     return [{**block, "type": "unknown"}] if block else []
 
 
@@ -242,6 +247,13 @@ def _flat_response(response: object) -> Any:
             return response["value"]
         if response["type"] == "content":
             return _flat_response(response["value"])
+    if (
+        isinstance(response, list)
+        and len(response) == 1
+        and isinstance(response[0], dict)
+        and response[0].keys() == {"json"}
+    ):
+        return response[0]["json"]
     if isinstance(response, list) and response:
         texts: list[str] = []
         for block in response:

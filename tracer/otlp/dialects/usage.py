@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
         "cachedInputTokens",
         "cached_tokens",
         "cache_read_tokens",
+        "cachedContentTokens",
         "input_cache_read",
         "prompt_cached_tokens",
         "input_tokens_details.cached_tokens",
@@ -46,6 +48,8 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
     Field.REASONING: (
         "reasoning_tokens",
         "reasoningTokens",
+        "thoughtsTokens",
+        "thinking_tokens",
         "output_reasoning_tokens",
         "output_reasoning",
         "output_tokens_details.reasoning_tokens",
@@ -70,6 +74,9 @@ NAMES: Final[Mapping[Field, tuple[str, ...]]] = {
 }
 """Names of the counts in an object that holds all of them; a dot leads into an object inside."""
 
+_INSIDE: Final = '"usage":'
+_HEAD: Final = 4_000
+_decode = json.JSONDecoder().raw_decode
 _COUNTS: Final = slice(int(Field.INPUT_TOKENS), int(Field.AUDIO_OUTPUT) + 1)
 _USAGE: Final = int(Field.USAGE)
 _PROVIDER: Final = int(Field.PROVIDER)
@@ -104,6 +111,21 @@ def usage_of(found: list[Any]) -> Usage | None:
         total = known if asked is not None or answered is not None else total
     audio = (heard or 0) + (spoken or 0) if heard is not None or spoken is not None else None
     return Usage(asked, answered, total, cached, written, reasoning, audio, spoken)
+
+
+def usage_inside(value: object) -> dict[str, Any] | None:
+    """The last object under `usage` in a JSON text: token counts that only the answer's own JSON has."""
+    if not isinstance(value, str) or value[:64].lstrip()[:1] not in ("{", "["):
+        return None
+    place = value.rfind(_INSIDE)
+    if place < 0:
+        return None
+    rest = value[place + len(_INSIDE) : place + _HEAD].lstrip()
+    try:
+        usage = _decode(rest)[0] if rest[:1] == "{" else None
+    except (ValueError, RecursionError):
+        return None
+    return usage if isinstance(usage, dict) else None
 
 
 def _named(sent: Mapping[str, Any], field: Field) -> int | None:

@@ -16,7 +16,12 @@ from tracer.otlp.records import Attributes
 
 OPERATIONS: Mapping[str, Kind] = {
     "chat": Kind.llm,
+    "chat.completions": Kind.llm,
+    "text.completions": Kind.llm,
+    "chat.streaming_completions": Kind.llm,
+    "text.streaming_completions": Kind.llm,
     "text_completion": Kind.llm,
+    "text_completions": Kind.llm,
     "completion": Kind.llm,
     "generate_content": Kind.llm,
     "generate": Kind.llm,
@@ -53,7 +58,9 @@ OPERATIONS: Mapping[str, Kind] = {
 """Operation names: those of the conventions first, then those that clients made up."""
 
 PARAMETERS = "gen_ai.request."
-_NOT_PARAMETERS = frozenset({"model", "structured_output_schema"})
+_NOT_PARAMETERS = frozenset(
+    {"model", "structured_output_schema", "type", "instructions", "system_instruction", "functions", "tools", "headers"}
+)
 _DETAILS = "gen_ai.client.inference.operation.details"
 _MESSAGE_EVENTS = {
     "gen_ai.system.message": "system",
@@ -63,6 +70,21 @@ _MESSAGE_EVENTS = {
     "gen_ai.tool.message": "tool",
 }
 _CHOICE = "gen_ai.choice"
+_ARGUMENTS = ("gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments", "gen_ai.tool.input")
+_RESULTS = ("gen_ai.tool.call.result", "gen_ai.tool.result", "gen_ai.tool.output")
+_INSTRUCTIONS = (
+    "gen_ai.system_instructions",
+    "gen_ai.system.instructions",
+    "gen_ai.system_instruction",
+    "gen_ai.request.system_instruction",
+    "gen_ai.request.instructions",
+)
+_PLAIN_VALUES = {
+    "input": ("gen_ai.workflow.input", "gen_ai.guardrail.input", "gen_ai.execution.input"),
+    "output": ("gen_ai.workflow.output", "gen_ai.guardrail.output", "gen_ai.execution.output"),
+}
+"""Keys of steps that are no calls, whose values are taken as they are."""
+
 _OLDEST = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
 
 
@@ -88,7 +110,8 @@ def content(source: Source, content: Content) -> None:
         if size is not None:
             content.embeddings = [{"dimensions": size}]
     if content.prompt is None and source.word("gen_ai.prompt.name"):
-        content.prompt = {"name": source.word("gen_ai.prompt.name")}
+        version = source.word("gen_ai.prompt.version")
+        content.prompt = {"name": source.word("gen_ai.prompt.name")} | ({"version": version} if version else {})
     if not content.scores:
         content.scores = _scores(source)
 
@@ -107,7 +130,7 @@ def _conversation(source: Source, content: Content, details: dict[str, Any]) -> 
             content.input_messages = messages.messages(source.json("gen_ai.prompt"))
         if content.output_messages is None:
             content.output_messages = messages.answers(source.json("gen_ai.completion"))
-    instructions = source.json("gen_ai.system_instructions") or details.get("gen_ai.system_instructions")
+    instructions = source.json(*_INSTRUCTIONS) or details.get("gen_ai.system_instructions")
     if instructions and (content.input_messages or source.kind in (Kind.llm, Kind.agent)):
         content.input_messages = messages.with_system(instructions, content.input_messages)
 
@@ -227,11 +250,15 @@ def _values(source: Source, content: Content) -> None:
             else Value(JSON_MIME, source.json(key), values.compact(values.plain(sent)))
         )
         setattr(content, side, value)
+    for side, keys in _PLAIN_VALUES.items():
+        sent = source.get(*keys)
+        if getattr(content, side) is None and sent is not None:
+            setattr(content, side, as_value(sent))
 
 
 def _parameters(source: Source, content: Content) -> None:
     for name, sent in source.below(PARAMETERS).items():
-        if name not in _NOT_PARAMETERS and sent is not None and sent != "" and sent != []:
+        if name.partition(".")[0] not in _NOT_PARAMETERS and sent is not None and sent != "" and sent != []:
             content.parameters.setdefault(name, values.plain(sent))
     schema = source.json("gen_ai.request.structured_output_schema")
     if schema is None:
@@ -241,8 +268,8 @@ def _parameters(source: Source, content: Content) -> None:
 
 
 def _tool(source: Source, content: Content, details: dict[str, Any]) -> None:
-    arguments = source.json("gen_ai.tool.call.arguments", "gen_ai.tool.args")
-    result = source.json("gen_ai.tool.call.result")
+    arguments = source.json(*_ARGUMENTS)
+    result = source.json(*_RESULTS)
     if arguments is None:
         arguments = details.get("gen_ai.tool.call.arguments")
     if result is None:
@@ -252,10 +279,10 @@ def _tool(source: Source, content: Content, details: dict[str, Any]) -> None:
     if result is None:
         result = _said_of_tool(content.output_messages, "tool_call_response", "response")
     fill_tool(content, source.word("gen_ai.tool.name"), source.word("gen_ai.tool.call.id"), arguments, result)
-    if content.input is None and source.get("gen_ai.tool.call.arguments") is not None:
-        content.input = as_value(source.get("gen_ai.tool.call.arguments"))
-    if content.output is None and source.get("gen_ai.tool.call.result") is not None:
-        content.output = as_value(source.get("gen_ai.tool.call.result"))
+    if content.input is None and source.get(*_ARGUMENTS) is not None:
+        content.input = as_value(source.get(*_ARGUMENTS))
+    if content.output is None and source.get(*_RESULTS) is not None:
+        content.output = as_value(source.get(*_RESULTS))
 
 
 def _said_of_tool(found: list[Message] | None, kind: str, key: str) -> object:
@@ -275,7 +302,7 @@ def _said_of_tool(found: list[Message] | None, kind: str, key: str) -> object:
 def _documents(source: Source, content: Content) -> None:
     if content.documents is None:
         content.documents = documents.documents(source.json("gen_ai.retrieval.documents"))
-    query = source.text("gen_ai.retrieval.query.text")
+    query = source.text("gen_ai.retrieval.query.text", "gen_ai.retrieval.query")
     if content.input is None and query is not None:
         content.input = as_value(query, "text/plain")
 
@@ -313,7 +340,9 @@ DIALECT = Dialect(
         Field.HINT: (
             Key("gen_ai.embeddings.dimension.count", always(Kind.embedding)),
             Key("gen_ai.retrieval.query.text", always(Kind.retriever)),
+            Key("gen_ai.retrieval.query", always(Kind.retriever)),
             Key("gen_ai.tool.call.result", always(Kind.tool)),
+            Key("gen_ai.guardrail.name", always(Kind.guardrail)),
         ),
         Field.ANSWERED_MODEL: ("gen_ai.response.model",),
         Field.REQUESTED_MODEL: ("gen_ai.request.model",),
@@ -321,16 +350,40 @@ DIALECT = Dialect(
         Field.INPUT_TOKENS: ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         Field.OUTPUT_TOKENS: ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         Field.TOTAL_TOKENS: ("gen_ai.usage.total_tokens",),
-        Field.CACHED_INPUT: ("gen_ai.usage.cache_read.input_tokens",),
-        Field.CACHE_WRITE: ("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens"),
-        Field.REASONING: ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
-        Field.AUDIO_INPUT: ("gen_ai.usage.input_audio_tokens",),
-        Field.AUDIO_OUTPUT: ("gen_ai.usage.output_audio_tokens",),
-        Field.COST: ("gen_ai.usage.cost",),
+        Field.CACHED_INPUT: (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cached_tokens",
+            "gen_ai.usage.prompt_tokens_details.cached_tokens",
+        ),
+        Field.CACHE_WRITE: (
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.prompt_tokens_details.cache_creation_tokens",
+        ),
+        Field.REASONING: (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.reasoning_output_tokens",
+            "gen_ai.usage.thinking_tokens",
+            "gen_ai.usage.completion_tokens_details.reasoning_tokens",
+        ),
+        Field.AUDIO_INPUT: ("gen_ai.usage.audio.input_tokens", "gen_ai.usage.input_audio_tokens"),
+        Field.AUDIO_OUTPUT: (
+            "gen_ai.usage.audio.output_tokens",
+            "gen_ai.usage.output_audio_tokens",
+            "gen_ai.usage.completion_tokens_details.audio_tokens",
+        ),
+        Field.COST: ("gen_ai.usage.cost", "gen_ai.usage.total_cost"),
+        Field.COST_INPUT: ("gen_ai.usage.input_cost",),
+        Field.COST_OUTPUT: ("gen_ai.usage.output_cost",),
         Field.RESPONSE_ID: ("gen_ai.response.id",),
-        Field.TIME_TO_FIRST: ("gen_ai.response.time_to_first_chunk",),
-        Field.STREAM: ("gen_ai.request.stream",),
-        Field.SESSION: ("gen_ai.conversation.id",),
+        Field.TIME_TO_FIRST: (
+            "gen_ai.response.time_to_first_chunk",
+            "gen_ai.streaming.time_to_first_token",
+        ),
+        Field.STREAM: ("gen_ai.request.stream", "gen_ai.request.streaming"),
+        Field.SESSION: ("gen_ai.conversation.id", "gen_ai.session.id", "gen_ai.thread.id"),
+        Field.USER: ("gen_ai.user.id",),
     },
     first_token_events=frozenset({"gen_ai.content.completion.chunk"}),
     content=content,

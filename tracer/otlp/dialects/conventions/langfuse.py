@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from tracer.otlp.dialects import documents, messages, values
 from tracer.otlp.dialects.dialect import Dialect, Field, Key, one_of
-from tracer.otlp.dialects.fill import called_with, fill_tool, request_parameters, tool_definitions
+from tracer.otlp.dialects.fill import (
+    called_with,
+    fill_asked,
+    fill_tool,
+    needs_asked,
+    request_parameters,
+    tool_definitions,
+)
 from tracer.otlp.dialects.reading import Content, Kind
 from tracer.otlp.dialects.source import Source, document_value
 from tracer.units import parse_rfc3339
@@ -35,8 +42,7 @@ def content(source: Source, content: Content) -> None:
             setattr(content, side, document_value(sent))
     asked, answered = source.json(_INPUT), source.json(_OUTPUT)
     if source.kind is Kind.llm:
-        if content.input_messages is None:
-            content.input_messages = messages.messages(asked)
+        fill_asked(content, messages.messages(asked) if needs_asked(content) else None)
         if content.output_messages is None:
             content.output_messages = messages.answers(answered)
         if not content.tools and isinstance(asked, dict):

@@ -10,7 +10,7 @@ from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of
 from tracer.otlp.dialects.fill import fill_tool, tool_definitions
 from tracer.otlp.dialects.parts import Part, media_part, of_content, text_part, tool_call, tool_response
 from tracer.otlp.dialects.reading import Content, Kind, Message
-from tracer.otlp.dialects.source import Source
+from tracer.otlp.dialects.source import Source, as_value
 from tracer.otlp.records import AnyValue
 
 KINDS: Mapping[str, Kind] = {
@@ -58,6 +58,8 @@ def content(source: Source, content: Content) -> None:
         _tool(source, content)
     if content.documents is None:
         content.documents = _documents(source)
+    if source.kind is Kind.reranker:
+        _reranked(source, content)
     if not content.embeddings:
         content.embeddings = [_embedding(entry) for entry in source.items("embedding.embeddings.")]
     if content.prompt is None:
@@ -137,9 +139,13 @@ def _prompts(source: Source) -> list[Message] | None:
 
 def _completions(source: Source) -> list[Message] | None:
     texts = [entry.get("completion.text") for entry in source.items("llm.choices.")]
-    return [
+    found: list[Message] = [
         {"role": "assistant", "parts": [text_part(text)]} for text in texts if isinstance(text, str) and text
-    ] or None
+    ]
+    called = source.json("llm.function_call")
+    if not found and isinstance(called, dict):
+        found.append({"role": "assistant", "parts": [tool_call(None, called.get("name"), called.get("arguments"))]})
+    return found or None
 
 
 def _from_values(source: Source, content: Content) -> None:
@@ -148,6 +154,33 @@ def _from_values(source: Source, content: Content) -> None:
         content.input_messages = messages.messages(content.input.value)
     if content.output_messages is None and content.output is not None:
         content.output_messages = messages.answers(content.output.value)
+    if content.input is not None and _lacks_ids(content.input_messages):
+        _take_ids(content.input_messages, messages.messages(content.input.value))
+    if content.output is not None and _lacks_ids(content.output_messages):
+        _take_ids(content.output_messages, messages.answers(content.output.value))
+
+
+def _tool_parts(found: list[Message] | None) -> list[Part]:
+    return [
+        part for said in found or () for part in said["parts"] if part["type"] in ("tool_call", "tool_call_response")
+    ]
+
+
+def _lacks_ids(found: list[Message] | None) -> bool:
+    return any("id" not in part for part in _tool_parts(found))
+
+
+def _take_ids(found: list[Message] | None, whole: list[Message] | None) -> None:
+    """Ids of tool calls that only the vendor's own JSON has, where it tells of the same calls in the same order."""
+    ours, theirs = _tool_parts(found), _tool_parts(whole)
+    if [part["type"] for part in ours] == [part["type"] for part in theirs]:
+        for part, other in zip(ours, theirs, strict=True):
+            if (
+                "id" not in part
+                and "id" in other
+                and part.get("name", other.get("name")) == other.get("name", part.get("name"))
+            ):
+                part["id"] = other["id"]
 
 
 def _named_tool(entry: Mapping[str, AnyValue]) -> dict[str, Any] | None:
@@ -161,10 +194,14 @@ def _parameters(source: Source, content: Content) -> None:
     sent = source.json("llm.invocation_parameters", "embedding.invocation_parameters")
     if isinstance(sent, dict):
         for name, value in sent.items():
-            if name not in _NOT_PARAMETERS and value is not None:
+            if name not in _NOT_PARAMETERS and value is not None and value != "":
                 content.parameters.setdefault(name, value)
         if not content.tools and isinstance(sent.get("tools"), list):
             content.tools = tool_definitions(sent["tools"])
+    if not content.tools and source.kind is Kind.llm and content.input is not None:
+        request = content.input.value
+        if isinstance(request, dict) and isinstance(request.get("tools"), list) and "messages" in request:
+            content.tools = tool_definitions(request["tools"])
 
 
 def _tool(source: Source, content: Content) -> None:
@@ -193,6 +230,18 @@ def _documents(source: Source) -> list[dict[str, Any]] | None:
     if source.kind in (Kind.retriever, Kind.reranker):
         return documents.documents(source.json("retrieval.documents", "output.value"))
     return None
+
+
+def _reranked(source: Source, content: Content) -> None:
+    """What a reranker was given: the query, the documents, how many to keep."""
+    query = source.text("reranker.query")
+    if content.input is None and query is not None:
+        given = [entry.get("document.content") for entry in source.items("reranker.input_documents.")]
+        texts = [text for text in given if isinstance(text, str)]
+        content.input = as_value({"query": query, "documents": list[AnyValue](texts)} if texts else query, None)
+    kept = values.count(source.get("reranker.top_k"))
+    if kept is not None:
+        content.parameters.setdefault("top_k", kept)
 
 
 def _embedding(entry: Mapping[str, AnyValue]) -> dict[str, Any]:

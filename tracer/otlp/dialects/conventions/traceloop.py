@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tracer.otlp.dialects import documents, flattened, messages, values
 from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of
-from tracer.otlp.dialects.fill import fill_tool, tool_definitions
+from tracer.otlp.dialects.fill import fill_asked, fill_tool, needs_asked, tool_definitions
 from tracer.otlp.dialects.names import kind_by_name
 from tracer.otlp.dialects.parts import tool_call, tool_response
 from tracer.otlp.dialects.reading import Content, Kind, Message, Value
-from tracer.otlp.dialects.source import Source, document_value
+from tracer.otlp.dialects.source import Source, as_value, document_value
 from tracer.otlp.records import AnyValue
 
 KINDS: Mapping[str, Kind] = {"workflow": Kind.chain, "agent": Kind.agent, "tool": Kind.tool}
@@ -38,14 +39,16 @@ _PARAMETERS = {
 }
 
 
+_SCORED = re.compile(r"Doc (\d{1,6}), Score: ([-+.\deE]{1,40})")
+
+
 def content(source: Source, content: Content) -> None:
     """Fill in what Traceloop's attributes say."""
     if content.input is None:
         content.input = _entity(source, "traceloop.entity.input", "gen_ai.task.input")
     if content.output is None:
         content.output = _entity(source, "traceloop.entity.output", "gen_ai.task.output")
-    if content.input_messages is None:
-        content.input_messages = _messages(source, "gen_ai.prompt.", "user")
+    fill_asked(content, _messages(source, "gen_ai.prompt.", "user") if needs_asked(content) else None)
     if content.output_messages is None:
         content.output_messages = _messages(source, "gen_ai.completion.", "assistant")
     if not content.tools:
@@ -61,6 +64,8 @@ def content(source: Source, content: Content) -> None:
     if content.documents is None and source.kind in (Kind.retriever, Kind.reranker):
         sent = source.json("traceloop.entity.output", "gen_ai.task.output")
         content.documents = documents.documents(sent) if sent is not None else _found_in_store(source)
+    if source.kind is Kind.reranker:
+        _reranked(source, content)
     if content.prompt is None:
         _prompt(source, content)
 
@@ -86,6 +91,9 @@ def _message(entry: Mapping[str, AnyValue], default_role: str) -> Message | None
         tool_call(call.get("id"), call.get("name"), call.get("arguments"))
         for call in flattened.items(entry, "tool_calls.")
     ]
+    legacy = entry.get("function_call.name")
+    if isinstance(legacy, str) and legacy:
+        calls.append(tool_call(None, legacy, entry.get("function_call.arguments")))
     if role == "tool":
         return {"role": "tool", "parts": [tool_response(entry.get("tool_call_id"), said, entry.get("name"))]}
     made = messages.message({"role": role, "content": said})
@@ -156,6 +164,20 @@ def _found_in_store(source: Source) -> list[dict[str, Any]] | None:
             text = sent.get("document") if sent.get("document") is not None else sent.get("entity")
             found.append(documents.made(sent.get("id"), text, score, sent.get("metadata")))
     return found or None
+
+
+def _reranked(source: Source, content: Content) -> None:
+    """A reranking in the words of a conversation: documents of the system, the user's query, answers with scores."""
+    asked = source.items("gen_ai.prompt.")
+    given = [entry.get("content") for entry in asked if entry.get("role") == "system"]
+    query = next((said for entry in asked if entry.get("role") == "user" and (said := entry.get("content"))), None)
+    if content.input is None and query is not None:
+        content.input = as_value({"query": query, "documents": given})
+    if content.documents is None:
+        ranked = [_SCORED.match(str(entry.get("content"))) for entry in source.items("gen_ai.completion.")]
+        places = [(int(found[1]), found[2]) for found in ranked if found is not None]
+        found = [documents.made(None, given[place], score, None) for place, score in places if place < len(given)]
+        content.documents = found or None
 
 
 def _prompt(source: Source, content: Content) -> None:
