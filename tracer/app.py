@@ -17,12 +17,13 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, exports, health, metrics, otlp, scores, shares, traces
+from tracer.api import compat, deletions, exports, health, metrics, otlp, scores, shares, status, traces
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
+from tracer.ingest.apply import Changes
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
@@ -35,6 +36,7 @@ from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
+from tracer.search.worker import Indexer
 from tracer.settings import Settings
 from tracer.store.engine import Store
 
@@ -72,10 +74,17 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     """Make the ASGI application over an opened, migrated store."""
     hub = Hub(store)
     prices = PriceBook(settings.data / "prices.toml")
-    writer = Writer(store, prices=prices, on_commit=hub.committed)
+    searching = settings.search == "on"
+
+    def committed(changes: Changes) -> None:
+        hub.committed(changes)
+        indexer.wake()
+
+    writer = Writer(store, prices=prices, on_commit=committed, search=searching)
     retention = Retention(settings.retention_days, settings.max_size)
     deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
     rereader = Rereader(store, writer, prices)
+    indexer = Indexer(store, on=searching, busy=lambda: writer.busy)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     open_server = not settings.beyond_loopback
@@ -92,6 +101,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             app.state.grpc_port = await over_grpc.start()
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
+        indexer.start()
         try:
             yield
         finally:
@@ -100,6 +110,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             if over_grpc is not None:
                 await over_grpc.stop()
             await to_thread.run_sync(lambda: rereader.stop(within=WRITE_OUT_S))
+            await to_thread.run_sync(lambda: indexer.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
             threads.shutdown(wait=False, cancel_futures=True)
@@ -137,6 +148,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         scores.router,
         shares.router,
         prices_api.router,
+        status.router,
         health.router,
         trace_list.router,
         trace.router,

@@ -78,6 +78,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/shared/{token}"): Right.public,
     ("GET", "/api/v1/prices"): Right.read,
     ("PUT", "/api/v1/prices"): Right.admin,
+    ("GET", "/api/v1/status"): Right.read,
     ("GET", "/healthz"): Right.public,
     ("GET", "/readyz"): Right.public,
     ("GET", "/openapi.json"): Right.public,

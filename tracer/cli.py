@@ -57,6 +57,7 @@ def cli() -> None:
 @_setting("max_body", "BYTES")
 @_setting("ingest_memory", "BYTES")
 @_setting("durability", "full|normal")
+@_setting("search", "on|off")
 @_setting("abandoned_after", "MINUTES")
 @_setting("retention_days", "DAYS")
 @_setting("max_size", "SIZE")

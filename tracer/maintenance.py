@@ -128,7 +128,7 @@ def run_reread(settings: Settings, *, project: str | None, since: str | None, pr
                 told = time.monotonic()
                 click.echo(f"{format_count(done)} of {format_count(total)} steps", err=True)
 
-        writer = Writer(store, prices=book, on_commit=lambda _: None)
+        writer = Writer(store, prices=book, on_commit=lambda _: None, search=settings.search == "on")
         writer.start()
         try:
             wanted = Wanted(project=project_id, since=start, prices=prices)

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         "full",
         description="full: an acknowledged span survives a power cut; normal: it survives the process being killed.",
     )
+    search: Literal["on", "off"] = Field(
+        "on", description="on: prompts, outputs, names and errors are indexed in the background; off: nothing new is."
+    )
     abandoned_after: int = Field(
         10, ge=1, le=100_000, description="Minutes without news after which a running step is shown as abandoned."
     )

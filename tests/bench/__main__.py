@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, sdk, shapes, stages, stored, variants
+from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "reading", "variants", "shapes", "live", "stored", "peers", "sdk")
+SECTIONS = ("ingest", "searching", "reading", "variants", "shapes", "live", "stored", "peers", "sdk")
 
 
 def main() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
     streams = [list(Chain(seed).bodies(options.spans // SENDERS)) for seed in range(SENDERS)]
     if "ingest" in options.only:
         ingest(streams, spans=options.spans, runs=options.runs)
+    if "searching" in options.only:
+        searching.report(streams, runs=options.runs)
     if "reading" in options.only:
         stages.report(spans=options.spans, runs=options.runs)
     if "variants" in options.only:
@@ -70,7 +72,7 @@ def one_round(streams: list[list[Body]]) -> tuple[Figures, float, float]:
     with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder:
         data = Path(folder)
         bare = floor.spans_per_second([one for bodies in streams for one in bodies], data / "floor.db")
-        with running(data) as server:
+        with running(data, "--search", "off") as server:
             figures = send(server, streams)
         return figures, bare, shapes.size_of(data) / sum(one.spans for bodies in streams for one in bodies)
 

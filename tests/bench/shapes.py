@@ -87,7 +87,10 @@ def agent_loop(seed: int) -> list[Span]:
 
 
 def _cpu(bodies: Sequence[Body]) -> float:
-    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, running(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder,
+        running(Path(folder), "--search", "off") as server,
+    ):
         send(server, [list(Chain(99).bodies(512))])  # what is read once is read
         before = server.cpu_seconds
         send(server, [bodies])
@@ -98,10 +101,10 @@ def _growth(bodies: Sequence[Body]) -> float:
     """Bytes that the database file grew by, its log written back to it."""
     with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder:
         data = Path(folder)
-        with running(data) as server:
+        with running(data, "--search", "off") as server:
             send(server, [list(Chain(99).bodies(24))])
         before = size_of(data)
-        with running(data) as server:
+        with running(data, "--search", "off") as server:
             send(server, [bodies])
         return float(size_of(data) - before)
 

@@ -25,6 +25,8 @@ from tracer.store.models import PACKS_PER_TRACE, metadata, trace
 BASE_SPANS = 24_000
 SENDERS = 4
 DAY = 86_400 * 10**9
+OFF = ("--search", "off")
+"""What is copied is in no index."""
 
 OWNED: dict[str, str] = {"trace": "id", "span": "trace_pk", "pack": "id", "partial_output": "trace_pk"}
 """The tables whose rows belong to one trace, and the column that says to which (a pack's number holds it)."""
@@ -56,12 +58,14 @@ def report(streams: Sequence[Sequence[Body]], *, stored: int, stored_postgres: i
 
 def _sqlite(folder: Path) -> Database:
     folder.mkdir()
-    return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), (), "randomblob(16)")
+    return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), OFF, "randomblob(16)")
 
 
 def _postgres(folder: Path, url: str) -> Database:
     folder.mkdir()
-    return Database(folder, parse_database_url(url), ("--db", url), "decode(md5(random()::text || id::text), 'hex')")
+    return Database(
+        folder, parse_database_url(url), (*OFF, "--db", url), "decode(md5(random()::text || id::text), 'hex')"
+    )
 
 
 def _compare(

@@ -69,7 +69,7 @@ def report(streams: Sequence[Sequence[Body]], *, runs: int) -> None:
 
 def _rate(data: Path, streams: Sequence[Sequence[Body]], *arguments: str, **variables: str) -> float:
     data.mkdir()
-    with running(data, *arguments, **variables) as server:
+    with running(data, "--search", "off", *arguments, **variables) as server:
         return send(server, streams).spans_per_second
 
 
@@ -77,7 +77,7 @@ def _rate_of_many(data: Path, streams: Sequence[Sequence[Body]], *arguments: str
     """Several servers on one database, each with its part of the senders."""
     data.mkdir()
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(data, *arguments)) for _ in range(WRITERS)]
+        servers = [stack.enter_context(running(data, "--search", "off", *arguments)) for _ in range(WRITERS)]
         threads = [
             Thread(target=send, args=(server, streams[number::WRITERS])) for number, server in enumerate(servers)
         ]

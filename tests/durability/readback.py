@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from tests.client import Client
+from tests.client import Client, wait_until
 from tests.counts import counted
 from tests.durability.traffic import PROJECT, span_id, trace_id
 from tests.ingest.reference import Expected, Sent, expected
+from tracer.ingest.verify import verify
 from tracer.settings import parse_database_url
+from tracer.store.engine import Store
 
 PAGE = 1_000
 RUNNING = 3
@@ -22,7 +24,8 @@ RUNNING = 3
 def hold_against(facts: Iterable[Sent], *, url: str, database: str) -> None:
     """Compare a running service and its database with everything that was sent and acknowledged.
 
-    All spans and all roll-ups are compared; whole traces with their bodies for some of them.
+    All spans and all roll-ups are compared; whole traces with their bodies for some of them. The search index catches
+    up, and what is kept beside the spans is what they say.
     """
     wanted = expected(facts)
     assert wanted, "nothing was sent"
@@ -32,6 +35,14 @@ def hold_against(facts: Iterable[Sent], *, url: str, database: str) -> None:
         some = Random(0).sample(sorted(wanted), min(len(wanted), counted(60, 2_000)))
         for number in some:
             _whole_trace(wanted[number], client.trace(trace_id(number)))
+        wait_until(lambda: _caught_up(client), "the index has caught up", seconds=120)
+    store = Store(parse_database_url(database), read_connections=2)
+    assert list(verify(store)) == []
+    store.close()
+
+
+def _caught_up(client: Client) -> bool:
+    return client.read("/api/v1/status")["index"]["state"] == "caught_up"
 
 
 def _rows(wanted: dict[int, Expected], database: str) -> None:

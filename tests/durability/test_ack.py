@@ -24,6 +24,9 @@ from tracer.store.migrate import migrate
 
 pytestmark = pytest.mark.serial
 
+NOTHING_ELSE = ("--search", "off")
+"""So that nobody but ingest writes to the log."""
+
 DURABILITIES: tuple[Literal["full", "normal"], ...] = ("full", "normal")
 
 
@@ -68,7 +71,7 @@ def test_r02_an_acknowledged_span_lies_on_the_disk_and_not_in_memory_alone(
 def _waiting(new_service: NewService, folder: Path, durability: str) -> Iterator[int]:
     """Post spans one after another; after each, the bytes of the log that are not on disk yet."""
     folder.mkdir()
-    service = new_service(f"sqlite:///{folder}/s.db", "--durability", durability)
+    service = new_service(f"sqlite:///{folder}/s.db", "--durability", durability, *NOTHING_ELSE)
     service.ready()
     with Client(service.url) as client:
         for number in range(counted(10, 200)):
@@ -89,7 +92,7 @@ def test_r02_every_acknowledgement_follows_a_sync_of_its_own(new_service: NewSer
     strace = _strace()
     if strace is None:
         pytest.skip("no strace here; the test before this one looks at the disk itself")
-    service = new_service(f"sqlite:///{tmp_path}/s.db")
+    service = new_service(f"sqlite:///{tmp_path}/s.db", *NOTHING_ELSE)
     service.ready()
     out = tmp_path / "calls"
     watch = ["-f", "-tt", "-y", "-s", "40", "-e", "trace=fsync,fdatasync,write,writev,sendto,sendmsg,recvfrom,read"]

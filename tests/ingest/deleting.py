@@ -16,6 +16,7 @@ from tracer.ingest.retention import Retention
 from tracer.ingest.verify import Difference, verify
 from tracer.ingest.writer import Writer
 from tracer.otlp.records import LogRecord, Scope
+from tracer.search.worker import Indexer
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate
@@ -26,17 +27,23 @@ SECOND = 10**9
 
 @dataclass
 class Bench:
-    """One process: its store, its writer, its deleter, and what it told open pages."""
+    """One process: its store, its writer, its deleter, its index, and what it told open pages."""
 
     store: Store
     writer: Writer
     deleter: Deleter
+    indexer: Indexer
     told: list[Changes] = field(default_factory=list)
 
     def send(self, facts: Sequence[Sent], logs: Sequence[LogRecord] = ()) -> dict[str, int]:
         """Deliver a batch and return how many spans and log records of it were refused, by reason."""
         spans = [prepared(fact) for fact in facts]
         return dict(self.writer.submit(spans, [("p", log) for log in logs]).result().reasons)
+
+    def index(self) -> None:
+        """Bring the search index up to what is stored."""
+        while self.indexer.step():
+            pass
 
     def delete(self, trace: int) -> Receipt:
         """Delete one trace, which has to be there."""
@@ -77,7 +84,8 @@ def bench(store: Store, *, retention: Retention | None = None) -> Iterator[Bench
     """A started writer and deleter; both are stopped at the end."""
     told: list[Changes] = []
     writer = Writer(store, prices=PRICES, on_commit=told.append)
-    made = Bench(store, writer, Deleter(store, writer, on_commit=told.append, retention=retention), told)
+    deleter = Deleter(store, writer, on_commit=told.append, retention=retention)
+    made = Bench(store, writer, deleter, Indexer(store, on=True, busy=lambda: False), told)
     writer.start()
     try:
         yield made

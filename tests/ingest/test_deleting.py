@@ -36,7 +36,7 @@ from tracer.units import DAY
 
 __all__ = ["databases"]
 
-KEPT_AFTER = {"project", "project_counter", "tombstone", "deletion", "change", "alembic_version"}
+KEPT_AFTER = {"project", "project_counter", "tombstone", "deletion", "change", "search_state", "alembic_version"}
 """Tables that may have rows once every trace is deleted: names, sums, and what refuses and tells."""
 
 
@@ -72,6 +72,8 @@ def test_deliveries_deletions_and_replays_in_any_order_leave_what_a_slow_referen
                     continue
             at.send(batch)
             batch = []
+            if data.draw(st.sampled_from([False, False, False, True])):
+                at.index()
             there = at.rows("SELECT 1 FROM trace WHERE trace_id = ?", [trace_id(event)]) if type(event) is int else []
             if there and type(event) is int:
                 at.delete(event)
@@ -85,6 +87,7 @@ def test_deliveries_deletions_and_replays_in_any_order_leave_what_a_slow_referen
         compare(store, kept)
         assert at.count("trace") == len(expected(kept))
         assert at.count("span") == sum(len(one.spans) for one in expected(kept).values())
+        at.index()
         assert list(verify(store)) == []
 
 
@@ -99,6 +102,8 @@ class TestOneTrace:
     def test_every_row_of_it_goes_and_the_receipt_counts_them(self, at: Bench) -> None:
         running = replace(one_span(1, 3), end=None, seq=1, text="so far")
         at.send([one_span(1, 1, text="x" * 9_000), one_span(1, 2, parent=1), running], [log(1, 1), log(1, 9)])
+        at.index()
+        assert at.count("search_block") > 0
         receipt = at.delete(1)
         assert (receipt.state, receipt.traces, receipt.spans) == ("done", 1, 3)
         assert receipt.finished_at is not None
@@ -171,6 +176,7 @@ class TestOneTrace:
         at.send([one_span(1, 2, start=0, name="another secret name", text="a secret preview")])
         files = [at.store.file, at.store.file.with_name(at.store.file.name + "-wal")]
         assert any(b"secret" in file.read_bytes() for file in files if file.exists())
+        at.index()
         at.delete(1)
         assert not any(b"secret" in file.read_bytes() for file in files if file.exists())
 
@@ -239,12 +245,16 @@ class TestManyTraces:
     ) -> None:
         monkeypatch.setattr(delete, "LARGE", 10)
         monkeypatch.setattr(delete, "PACKS_AT_ONCE", 1)
+        monkeypatch.setattr(delete, "NOTES_AT_ONCE", 1)
+        at.send([one_span(2)])
         for part in range(3):
             at.send([one_span(1, part * 20 + span, text=f"{part} {span}") for span in range(1, 21)])
-        pk = at.rows("SELECT id FROM trace")[0].id
+            at.index()
+        pk = at.rows("SELECT id FROM trace WHERE trace_id = ?", [trace_id(1)])[0].id
         with at.store.writing() as connection:
             delete.delete_traces(Sql(connection), [pk], deletion_id=1, shard=1, now=time.time_ns())
-        assert (at.count("trace"), at.count("span"), at.count("pack"), at.count("remains")) == (0, 60, 3, 1)
+        assert (at.count("trace"), at.count("span"), at.count("pack"), at.count("remains")) == (1, 61, 4, 1)
+        assert at.count("search_seen") == 4
         assert at.send([one_span(1, 99)]) == {DELETED: 1}
         assert at.differences() == []
         left = []
@@ -252,9 +262,9 @@ class TestManyTraces:
         while more:
             with at.store.writing() as connection:
                 more = delete.sweep(Sql(connection), spans=25)
-            left.append((at.count("span"), at.count("pack"), at.count("remains")))
-        assert left[:3] == [(35, 3, 1), (10, 3, 1), (0, 3, 1)]
-        assert left[-1] == (0, 0, 0)
+            left.append((at.count("span"), at.count("pack"), at.count("search_seen"), at.count("remains")))
+        assert left[:3] == [(36, 4, 4, 1), (11, 4, 4, 1), (1, 4, 4, 1)]
+        assert left[-3:] == [(1, 1, 1, 1), (1, 1, 1, 0), (1, 1, 1, 0)]
         assert at.differences() == []
 
     def test_what_a_stopped_process_left_another_goes_on_with(

@@ -22,7 +22,7 @@ from tracer.queries.traces import trace_by_id
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate
-from tracer.store.models import metadata
+from tracer.store.models import metadata, search_state
 
 SECOND = 10**9
 PRICES = PriceBook()
@@ -129,6 +129,7 @@ class Databases:
         with self.store.writing() as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(table.delete())
+            connection.execute(search_state.insert().values(id=1, owner="", until=0, next_entry=1))
         yield self.store
 
 

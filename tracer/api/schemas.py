@@ -296,6 +296,9 @@ class Traces(Answer):
 
     items: list[TraceSummary]
     next_cursor: str | None
+    searched_to: str | None = Field(
+        None, description="Set when the time for one page was over: how far back it looked; next_cursor goes on."
+    )
 
 
 class Spans(Answer):
@@ -352,3 +355,33 @@ class Metrics(Answer):
     searched_to: str | None = Field(description="Set where the work limit was reached: steps before it are left out.")
     totals: Figures
     series: list[MetricSeries]
+
+
+class IndexStatus(Answer):
+    """The search index: what is stored but not yet found is its lag."""
+
+    state: Literal["off", "caught_up", "behind"]
+    lag_spans: int
+    lag_seconds: float = Field(description="Age of the oldest span that is not indexed yet, in seconds.")
+    documents: int = Field(description="Names, inputs, outputs and errors that can be found.")
+
+
+class Sizes(Answer):
+    """Bytes on disk."""
+
+    database_bytes: int
+    index_bytes: int
+
+
+class Rates(Answer):
+    """What this process takes in."""
+
+    spans_per_second: float = Field(description="Spans written, over the last minute.")
+
+
+class ServiceStatus(Answer):
+    """How the service is doing."""
+
+    index: IndexStatus
+    sizes: Sizes
+    rates: Rates

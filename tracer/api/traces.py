@@ -12,12 +12,14 @@ from tracer.auth import Caller
 from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
+from tracer.queries.found import found_traces
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
-from tracer.queries.traces import newest_traces, trace_by_id
+from tracer.queries.traces import NEWEST_FIRST, newest_traces, trace_by_id
+from tracer.search.query import Term, read_words
 from tracer.settings import Settings
 from tracer.store.engine import Store
-from tracer.units import UnixNanos, parse_rfc3339
+from tracer.units import UnixNanos, parse_rfc3339, rfc3339
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": schemas.Error, "description": words}
@@ -66,7 +68,14 @@ def list_projects(request: Request) -> Response:
 def list_traces(
     request: Request,
     project: ProjectName = None,
-    q: Annotated[str, Query(max_length=4000)] = "",
+    q: Annotated[
+        str,
+        Query(
+            max_length=4000,
+            description='Words, "phrases", beginnings (`refund*`) in names, inputs, outputs and errors.',
+            examples=['timeout "connection refused"'],
+        ),
+    ] = "",
     since: Annotated[Moment, Query(alias="from")] = None,
     until: Annotated[Moment, Query(alias="to")] = None,
     order: Annotated[str, Query(max_length=40)] = "-start_time",
@@ -74,23 +83,24 @@ def list_traces(
     cursor: CursorText = None,
 ) -> Response:
     """Trace summaries, newest first."""
-    if q.strip():
-        raise BadRequest("Searching by q is not served by this version yet.", field="q")
     reader = Reader(request)
+    terms = _terms(q, reader, order)
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
-        page = newest_traces(
-            conn,
-            scope=reader.scope,
-            project_id=project_id,
-            after=cursor,
-            limit=limit,
-            order=order,
-            since=read_moment(since, "from"),
-            until=read_moment(until, "to"),
-            abandoned_after=reader.abandoned_after,
-        )
-    return JsonAnswer({"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor})
+        within = {
+            "scope": reader.scope,
+            "project_id": project_id,
+            "after": cursor,
+            "limit": limit,
+            "since": read_moment(since, "from"),
+            "until": read_moment(until, "to"),
+            "abandoned_after": reader.abandoned_after,
+        }
+        page = found_traces(conn, terms, **within) if terms else newest_traces(conn, order=order, **within)
+    answer = {"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor}
+    if page.searched_to is not None:
+        answer["searched_to"] = rfc3339(page.searched_to)
+    return JsonAnswer(answer)
 
 
 @router.get("/traces/{trace_id}", response_model=schemas.Trace)
@@ -141,6 +151,17 @@ def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: Proj
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
         return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower()), reader.prices))
+
+
+def _terms(q: str, reader: Reader, order: str) -> list[Term]:
+    """What `q` asks for; nothing when it is empty."""
+    if not q.strip():
+        return []
+    if reader.settings.search == "off":
+        raise BadRequest("Searching is switched off on this server (STEPSCOPE_SEARCH=off).", field="q")
+    if order != NEWEST_FIRST:
+        raise BadRequest(f"With q this version lists in the order {NEWEST_FIRST} only.", field="order")
+    return read_words(q)
 
 
 def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:

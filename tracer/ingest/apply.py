@@ -22,6 +22,7 @@ from tracer.ingest.tombstones import Key, deleted_among
 from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
+from tracer.search.work import note_work
 from tracer.store.bodies import Packer, Place, known_pieces
 from tracer.store.models import PACKS_PER_TRACE, Status
 from tracer.store.projects import ProjectIds
@@ -69,14 +70,24 @@ class _Touched:
     pack_count: int = 0
 
     @property
+    def written(self) -> list[bytes]:
+        """The ids of the spans whose rows this commit writes."""
+        written = (*self.inserted, *self.finished, *(span for span, _ in self.reread))
+        return [span.record.span_id for span in written]
+
+    @property
     def changed(self) -> bool:
         return bool(self.inserted or self.finished or self.rebuild)
 
 
 class Applier:
-    """Applies prepared batches. One an engine's writer: it remembers projects and pieces between commits."""
+    """Applies prepared batches. One an engine's writer: it remembers projects and pieces between commits.
 
-    def __init__(self, *, shard: int, prices: PriceBook) -> None:
+    `search`: note what is written as work for the search index.
+    """
+
+    def __init__(self, *, shard: int, prices: PriceBook, search: bool = True) -> None:
+        self._search = search
         self._prices = prices
         self.projects = ProjectIds()
         self.folding = Folding()
@@ -150,6 +161,8 @@ class Applier:
         self._write_rollups(sql, touched, now)
         self._count(sql, touched, now)
         self.folding.watch(cube.add(sql, counted, instead_of=replaced))
+        if self._search:
+            note_work(sql, ((trace.pk, trace.written) for trace in touched if trace.changed), now)
         for trace in touched:
             if trace.changed:
                 changes.add(trace.key)

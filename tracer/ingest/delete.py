@@ -14,6 +14,7 @@ from tracer.ingest.apply import Changes
 from tracer.ingest.locks import lock_traces
 from tracer.ingest.people import delete_added
 from tracer.ingest.tombstones import write_tombstones
+from tracer.search.write import forget_seen, remove_traces
 from tracer.store.models import PACKS_PER_TRACE
 from tracer.store.sql import Sql
 
@@ -21,6 +22,8 @@ LARGE = 2_000
 """Spans from which a trace's rows go in slices of their own."""
 
 PACKS_AT_ONCE = 64
+NOTES_AT_ONCE = 50
+"""Rows of what of a trace was in the search index; each has some kilobytes to a hundred."""
 
 
 @dataclass(slots=True)
@@ -59,6 +62,7 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     write_tombstones(sql, keys, now)
     _count_off(sql, [(row.project_id, row.span_count) for row in rows], shard)
     cube.subtract(sql, small)
+    remove_traces(sql, small, large=[pk for pk, _, _ in large])
     sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ?", [(key[1], key[0]) for key in keys])
     delete_added(sql, keys)
@@ -89,6 +93,8 @@ def sweep(sql: Sql, *, spans: int) -> bool:
             "DELETE FROM pack WHERE id IN (SELECT id FROM pack WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
             [*_pack_range(pk), PACKS_AT_ONCE],
         )
+    if gone == 0:
+        gone = forget_seen(sql, pk, rows=NOTES_AT_ONCE)
     if gone == 0:
         sql.run("DELETE FROM remains WHERE trace_pk = ?", [pk])
     return True

@@ -21,6 +21,7 @@ from tracer.ingest.reclaim import reclaim, spans_beyond
 from tracer.ingest.retention import Retention
 from tracer.ingest.waiting_logs import LogKey, drop_logs, waiting_logs
 from tracer.ingest.writer import Writer
+from tracer.search.merge import purge
 from tracer.store.engine import Store
 from tracer.store.sql import Sql
 
@@ -38,6 +39,7 @@ LOOK_EVERY_S = 10.0
 
 TRY_AGAIN_S = 1.0
 POLITE_PAUSE_S = 0.02
+GIVE_WAY_S = 0.01
 T = TypeVar("T")
 
 
@@ -63,6 +65,7 @@ class Deleter:
         self._retention = retention
         self._polite = polite
         self._spans = FIRST_SPANS
+        self._worked_from = 0.0
         self._took = 0.0
         """Seconds that the last slice held the writer."""
         self._wake = threading.Condition()
@@ -221,8 +224,13 @@ class Deleter:
         return deletion_id, deleted
 
     def _finish(self, deletion_id: int, stop: Callable[[], bool]) -> bool:
-        """Delete the rest of large traces, give the space back, close the receipt; False when `stop` said so before."""
+        """Delete the rest of large traces and their words, give the space back, close the receipt.
+
+        False when `stop` said so before.
+        """
         if not self._sweep(deletion_id, stop):
+            return False
+        if not purge(self._store, pause=self._give_way, stop=stop):
             return False
         spans = self.receipt(deletion_id).spans
         if not reclaim(self._store, self._writer, spans=spans, stop=stop):
@@ -244,6 +252,15 @@ class Deleter:
             if stop():
                 return False
         return True
+
+    def _give_way(self) -> None:
+        """Called in the midst of work in this thread: leaves half of the time to batches that come in."""
+        worked = time.perf_counter() - self._worked_from
+        if worked < GIVE_WAY_S:
+            return
+        if self._polite or self._writer.busy:
+            self._stopping.wait(min(worked, POLITE_PAUSE_S))
+        self._worked_from = time.perf_counter()
 
     def _slice(self, work: Callable[[Sql], T]) -> T:
         """Do one slice on the writer's thread."""

@@ -30,6 +30,7 @@ SAMPLE = 100
 """Traces, of the oldest and of the newest each, from which Postgres's bytes per span are told."""
 
 VACUUMED = ("span", "pack", "trace", "partial_output", "log_record", "tombstone", "change", "project_counter")
+VACUUMED += ("search_block", "search_segment", "search_seen", "search_work")
 
 
 def reclaim(store: Store, writer: Writer, *, spans: int, stop: Callable[[], bool] = lambda: False) -> bool:

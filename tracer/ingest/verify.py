@@ -13,6 +13,7 @@ from typing import Any
 from tracer.ingest.cube_check import cube_differences
 from tracer.ingest.verify_trace import TraceCheck
 from tracer.prices import PriceBook
+from tracer.search.verify import IndexDifference, verify_index
 from tracer.store.engine import Store
 from tracer.store.models import PACKS_PER_TRACE
 from tracer.store.sql import Sql
@@ -74,6 +75,15 @@ def verify(store: Store) -> Iterator[Difference]:
             for sentence in cube_differences(sql, row.id):
                 yield Difference("metrics", row.id, stored=sentence, expected="what the spans add up to")
         yield from _deleted(sql)
+    for missed in verify_index(store):
+        yield _of_index(store, missed)
+
+
+def _of_index(store: Store, missed: IndexDifference) -> Difference:
+    with store.reading() as connection:
+        rows = Sql(connection).rows("SELECT project_id, trace_id FROM trace WHERE id = ?", [missed.trace_pk])
+    project_id, trace_id = (rows[0].project_id, rows[0].trace_id.hex()) if rows else (None, None)
+    return Difference("search index", project_id, trace_id, stored=missed.words, expected="what the steps say")
 
 
 def _of_trace(row: Any, what: str, span_id: bytes | None, stored: object, expected: object) -> Difference:

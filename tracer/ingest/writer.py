@@ -45,6 +45,9 @@ FRESH_S = 10.0
 """So long after a commit failed the writer is taken to be in trouble, unless a later one succeeds."""
 
 FOLD_EVERY_S = 30.0
+RATE_S, RATE_COMMITS = 60.0, 10_000
+BUSY_S = 0.1
+"""Seconds after a commit in which the next batch is expected."""
 
 
 @dataclass(slots=True)
@@ -95,19 +98,34 @@ class Writer:
     changed.
     """
 
-    def __init__(self, store: Store, *, prices: PriceBook, on_commit: Callable[[Changes], None]) -> None:
+    def __init__(
+        self, store: Store, *, prices: PriceBook, on_commit: Callable[[Changes], None], search: bool = True
+    ) -> None:
         self._store = store
         self._on_commit = on_commit
         # By chance, not by process id: in containers every process has the same one.
-        self._applier = Applier(shard=secrets.randbelow(SHARDS), prices=prices)
+        self._applier = Applier(shard=secrets.randbelow(SHARDS), prices=prices, search=search)
         self._jobs: deque[_Job] = deque()
         self._slices: deque[_Slice] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._backlog = 0
         self._failed: tuple[float, str] | None = None
+        self._committed_at = float("-inf")
+        self._rate: deque[tuple[float, int]] = deque(maxlen=RATE_COMMITS)
         self._pruned_at = self._folded_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    @property
+    def busy(self) -> bool:
+        """True while spans come in, so that work in the background had better wait."""
+        return bool(self._jobs) or time.monotonic() - self._committed_at < BUSY_S
+
+    @property
+    def spans_per_second(self) -> float:
+        """Spans written by this process, as a mean over the last minute."""
+        since = time.monotonic() - RATE_S
+        return sum(spans for at, spans in self._rate.copy() if at >= since) / RATE_S
 
     def start(self) -> None:
         """Begin to write."""
@@ -266,6 +284,8 @@ class Writer:
         with self._store.writing() as connection:
             changes = self._applier.apply(connection, spans, logs)
         self._failed = None
+        self._committed_at = time.monotonic()
+        self._rate.append((self._committed_at, len(spans)))
         if changes.traces:
             self._tell(changes)
         return changes.refused

@@ -10,16 +10,21 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tracer.errors import BadRequest
+from tracer.units import UnixNanos
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Part of a list; `next_cursor` leads to the next part, None at the end."""
+    """Part of a list; `next_cursor` leads to the next part, None at the end.
+
+    `searched_to` is set when the time for one page was over: how far back it looked.
+    """
 
     items: list[T]
     next_cursor: str | None
+    searched_to: UnixNanos | None = None
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True):

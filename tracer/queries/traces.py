@@ -20,7 +20,8 @@ from tracer.store.models import Status, project, tombstone, trace
 from tracer.store.spans import usage_of_row
 from tracer.units import MINUTE, SECOND, Nanos, UnixNanos, rfc3339
 
-ORDERS = ("-start_time", "start_time", "-duration", "-cost", "-tokens", "received")
+NEWEST_FIRST = "-start_time"
+ORDERS = (NEWEST_FIRST, "start_time", "-duration", "-cost", "-tokens", "received")
 NEWEST = 100_000
 """Orders other than time, without a time range, are over so many newest traces."""
 

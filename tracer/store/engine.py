@@ -25,6 +25,9 @@ SQLITE_FLOOR = (3, 40, 0)
 BUSY_TIMEOUT_MS = 4_000
 """How long SQLite waits for another process's lock before the request is asked to come again."""
 
+IMPATIENT_MS = 250
+"""How long work in the background waits for it."""
+
 
 class Store:
     """The database of one service process.
@@ -68,11 +71,21 @@ class Store:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection inside one write transaction, committed at the end and rolled back on an exception."""
+    def writing(self, *, patient: bool = True) -> Iterator[Connection]:
+        """A connection inside one write transaction, committed at the end and rolled back on an exception.
+
+        Without `patient` it soon gives up while another process holds SQLite's lock: for work in the background, which
+        must not keep the writer from the connection.
+        """
         with _named(self), self._writer.connect() as connection:
-            if self.sqlite:
+            if self.sqlite and patient:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif self.sqlite:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={IMPATIENT_MS}").close()
+                try:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}").close()
             else:
                 connection.begin()
             yield connection
@@ -192,6 +205,7 @@ def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: boo
 def _postgres_engine(url: URL, durability: str, *, pool_size: int, read_only: bool) -> Engine:
     options = f"-c synchronous_commit={'on' if durability == 'full' else 'off'} -c lock_timeout=10000"
     if read_only:
+        # A page's queries, and a search's look-ups in segments that may be joined meanwhile, see one state.
         options += " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
     return create_engine(
         url,

@@ -333,5 +333,62 @@ metric_cell = Table(
     Column("first_tokens", LargeBinary, nullable=False),
 )
 
+# What is to be indexed for searching: a line for at most some hundred spans, written with them, deleted when indexed.
+search_work = Table(
+    "search_work",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("spans", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The search index: segments of entries (a step's texts each), numbered in the order in which they were indexed.
+search_segment = Table(
+    "search_segment",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=False),
+    Column("entries", Integer, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("terms", Integer, nullable=False),
+    Column("dead", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("first_trace", Rowid, nullable=False),
+    Column("last_trace", Rowid, nullable=False),
+    Column("runs", LargeBinary, nullable=False),
+)
+
+search_block = Table(
+    "search_block",
+    metadata,
+    Column("id", Rowid, primary_key=True),
+    Column("segment_id", Rowid, nullable=False),
+    Column("first_term", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("search_block_term", "segment_id", "first_term", unique=True),
+)
+
+# Which fragments of a trace's texts are in the index, by entry.
+search_seen = Table(
+    "search_seen",
+    metadata,
+    Column("trace_pk", Rowid, primary_key=True),
+    Column("entry", Rowid, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row: who indexes now and until when, the next entry's number, since when nothing was noted as work.
+search_state = Table(
+    "search_state",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=False),
+    Column("owner", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("next_entry", BigInteger, nullable=False),
+    Column("off_since", BigInteger),
+)
+
 SPAN_COLUMNS: tuple[str, ...] = tuple(column.name for column in span.columns)
 TRACE_COLUMNS: tuple[str, ...] = tuple(column.name for column in trace.columns)

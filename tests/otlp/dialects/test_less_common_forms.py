@@ -208,7 +208,7 @@ def test_one_conventions_failure_costs_only_its_own_part(monkeypatch, caplog):
     def fail(source, content):
         raise RuntimeError("broken")
 
-    readers = [("broken", fail), *content_module._READERS]
+    readers = [("broken", frozenset(), fail), *content_module._READERS]
     monkeypatch.setattr(content_module, "_READERS", readers)
     sent = json.dumps([{"role": "user", "content": "Hi"}])
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from tracer.otlp.dialects.conventions import dialects
 from tracer.otlp.dialects.facts import read_facts
-from tracer.otlp.dialects.reading import Content, Kind
+from tracer.otlp.dialects.reading import Content, Facts, Kind
 from tracer.otlp.dialects.source import Source
 from tracer.otlp.records import LogRecord, SpanRecord
 
@@ -20,17 +20,24 @@ reraise = False
 _WORDLESS: Final = frozenset({Kind.tool, Kind.retriever, Kind.embedding, Kind.reranker})
 """Kinds whose input and output are no conversation, though some conventions write them as one."""
 
-_READERS: Final = tuple((dialect.name, dialect.content) for dialect in dialects() if dialect.content is not None)
+_READERS: Final = tuple(
+    (dialect.name, dialect.roots, dialect.content) for dialect in dialects() if dialect.content is not None
+)
 
 
-def read_content(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Content:
+def read_content(span: SpanRecord, logs: Sequence[LogRecord] = (), kind: Kind | None = None) -> Content:
     """What a step says and heard, in the shapes of the REST contract. Pure; never raises.
 
-    A convention that fails on a span costs only its own part of the content.
+    A convention that fails on a span costs only its own part of the content. `kind` is the step's, where this reader
+    has found it already.
     """
-    source = Source(span, logs, read_facts(span, logs))
+    source = Source(span, logs, read_facts(span, logs) if kind is None else Facts(kind=kind))
     content = Content()
-    for name, fill in _READERS:
+    everyone = bool(span.events or logs)
+    roots = {key.partition(".")[0] for key in span.attributes}
+    for name, wanted, fill in _READERS:
+        if not everyone and wanted and wanted.isdisjoint(roots):
+            continue
         try:
             fill(source, content)
         except Exception:

@@ -118,6 +118,10 @@ class Dialect:
     base: bool = False
     content: Callable[[Source, Content], None] | None = None
     """Fills in what of the content is still unknown."""
+    roots: frozenset[str] = frozenset()
+    """First words of the keys from which `content` takes anything: a step without them, events and logs is not shown
+    to it. None named: it is asked about every step.
+    """
 
 
 def one_of(kinds: Mapping[str, Kind]) -> Reader:

@@ -50,4 +50,5 @@ DIALECT = Dialect(
     facts={Field.SESSION: ("gcp.vertex.agent.session_id",)},
     families={"gcp.vertex.agent.": Field.MARK},
     content=content,
+    roots=frozenset({"gcp"}),
 )

@@ -387,4 +387,5 @@ DIALECT = Dialect(
     },
     first_token_events=frozenset({"gen_ai.content.completion.chunk"}),
     content=content,
+    roots=frozenset({"gen_ai", "llm"}),
 )

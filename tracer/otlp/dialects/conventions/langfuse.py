@@ -109,4 +109,5 @@ DIALECT = Dialect(
     },
     families={"langfuse.trace.metadata.": Field.METADATA, "langfuse.observation.metadata.": Field.METADATA},
     content=content,
+    roots=frozenset({"langfuse"}),
 )

@@ -145,4 +145,17 @@ DIALECT = Dialect(
         Field.TAGS: (Key("logfire.tags", _tags),),
     },
     content=content,
+    roots=frozenset(
+        {
+            "logfire",
+            "pydantic_ai",
+            "request_data",
+            "response_data",
+            "events",
+            "all_messages_events",
+            "final_result",
+            "tool_arguments",
+            "tool_response",
+        }
+    ),
 )

@@ -148,4 +148,5 @@ DIALECT = Dialect(
     },
     families={"mlflow.traceTag.": Field.METADATA},
     content=content,
+    roots=frozenset({"mlflow"}),
 )

@@ -61,4 +61,5 @@ DIALECT = Dialect(
         Field.SERVICE: ("gen_ai.application_name",),
     },
     content=content,
+    roots=frozenset({"function", "gen_ai"}),
 )

@@ -37,4 +37,5 @@ DIALECT = Dialect(
         Field.CACHE_HIT: ("stepscope.cache_hit",),
     },
     content=content,
+    roots=frozenset({"stepscope"}),
 )

@@ -20,4 +20,5 @@ DIALECT = Dialect(
     marks=frozenset({"gen_ai.event.start_time", "event_loop.cycle_id"}),
     facts={Field.IN_MILLISECONDS: (Key("gen_ai.event.start_time", always(True)),)},
     content=content,
+    roots=frozenset({"gen_ai"}),
 )

@@ -239,4 +239,5 @@ DIALECT = Dialect(
     families={_PROPERTIES: Field.METADATA},
     first_token_events=frozenset({"llm.content.completion.chunk"}),
     content=content,
+    roots=frozenset({"traceloop", "gen_ai", "llm"}),
 )

@@ -165,4 +165,5 @@ DIALECT = Dialect(
     families={_METADATA: Field.METADATA},
     first_token_events=frozenset({"ai.stream.firstChunk"}),
     content=content,
+    roots=frozenset({"ai"}),
 )
