@@ -28,7 +28,7 @@ demo: $(READY) ## start the service with sample traces, then run a chain live
 test: $(READY) ## what CI runs: the static checks, then every test in a bounded form
 	$(BIN)/python -m tools.check test
 
-soak: $(READY) ## every test with its full counts: up to an hour
+soak: $(READY) ## every test with its full counts, and coverage: up to an hour
 	$(BIN)/python -m tools.check soak
 
 bench: $(READY) ## print the figures: spans a second, milliseconds a page

@@ -10,13 +10,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, variants
+from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, sustained, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send
 
 SENDERS = 4
-SECTIONS = ("ingest", "searching", "reading", "variants", "shapes", "live", "stored", "peers", "sdk")
+SECTIONS = ("ingest", "searching", "reading", "variants", "shapes", "live", "stored", "sustained", "peers", "sdk")
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
     parser.add_argument("--stored", type=int, default=10_000_000, help="spans stored before (default: %(default)s)")
     parser.add_argument("--stored-postgres", type=int, default=1_000_000, help="on Postgres (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=4_000, help="spans/s of the steady load (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=10, help="how long it lasts (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
     parser.add_argument("--tight", type=int, default=100_000, help="calls in a tight loop (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
@@ -46,6 +48,8 @@ def main() -> None:
         live.report()
     if "stored" in options.only:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
+    if "sustained" in options.only:
+        sustained.report(rate=options.rate, minutes=options.minutes)
     if "sdk" in options.only:
         sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:

@@ -17,6 +17,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 from tests import make
+from tests.counts import counted
 from tests.ingest.reference import Sent
 from tests.make import Message, Value
 
@@ -186,9 +187,13 @@ class Sender(threading.Thread):
 
 
 class Senders:
-    """Several senders of one traffic, for the time of a with statement; at its end they have delivered everything."""
+    """Several senders of one traffic, for the time of a with statement; at its end they have delivered everything.
+
+    `pause_s` lies between two requests of one sender; a bounded run has longer ones, and less to check after.
+    """
 
     def __init__(self, *addresses: Callable[[], str], seed: int, count: int = 4, pause_s: float = 0.02) -> None:
+        pause_s *= counted(4, 1)
         self.traffic = Traffic(seed, senders=count)
         self.all = [
             Sender(self.traffic, number, addresses[number % len(addresses)], pause_s=pause_s) for number in range(count)
