@@ -278,13 +278,15 @@ print(most - before, status.dropped)
 def test_r70_however_long_the_server_is_dead_memory_stays_within_its_bound(sink, tmp_path):
     sink.close()
     calls, disk = counted(50_000, 10_000_000), counted(24_000_000, _config.DEFAULT_DISK)
+    begun = time.monotonic()
     done = run(SOAK.format(calls=calls, disk=disk), sink, timeout=1500.0, STEPSCOPE_SPOOL=str(tmp_path))
+    minutes = (time.monotonic() - begun) // 60
 
     assert done.returncode == 0, done.stderr
     grown, dropped = map(int, done.stdout.split())
     assert grown < _config.DEFAULT_MEMORY * 1.2
     assert dropped > calls // 10
-    assert done.stderr.count("further steps are dropped") == 1
+    assert 1 <= done.stderr.count("further steps are dropped") <= 1 + minutes
 
 
 def test_with_little_memory_and_a_slow_server_nothing_is_lost_and_memory_stays_within_its_bound(sink, tmp_path):
