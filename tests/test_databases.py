@@ -17,11 +17,11 @@ def test_every_database_is_empty_and_its_own(new_database: NewDatabase) -> None:
     assert len(set(urls)) == 4
 
 
-def test_a_test_runs_on_both_kinds(database_url: str) -> None:
-    engine = create_engine(database_url)
+def test_a_test_runs_on_both_kinds(empty_database_url: str) -> None:
+    engine = create_engine(empty_database_url)
     with engine.connect() as connection:
         answer = connection.execute(text("SELECT 1")).scalar_one()
     engine.dispose()
 
     assert answer == 1
-    assert database_url.startswith(("sqlite:///", "postgresql+psycopg://"))
+    assert empty_database_url.startswith(("sqlite:///", "postgresql+psycopg://"))

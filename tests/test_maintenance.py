@@ -129,11 +129,11 @@ class TestVerify:
         with pytest.raises(DatabaseAway, match=r"stepscope\.db"):
             run("verify", "--data", str(tmp_path))
 
-    def test_an_empty_database_lacks_its_migrations(self, database_url: str, tmp_path: Path) -> None:
-        if database_url.startswith("sqlite"):
-            Path(database_url.removeprefix("sqlite:///")).touch()
+    def test_an_empty_database_lacks_its_migrations(self, empty_database_url: str, tmp_path: Path) -> None:
+        if empty_database_url.startswith("sqlite"):
+            Path(empty_database_url.removeprefix("sqlite:///")).touch()
         with pytest.raises(DatabaseAway, match="stepscope migrate"):
-            run("verify", "--db", database_url)
+            run("verify", "--db", empty_database_url)
 
 
 def test_sizes_and_lengths_are_read_as_people_write_them() -> None:

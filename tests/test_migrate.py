@@ -68,8 +68,8 @@ def migrating(url: str) -> subprocess.Popen[str]:
     )
 
 
-def test_an_empty_database_gets_every_table_and_a_second_time_changes_nothing(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_an_empty_database_gets_every_table_and_a_second_time_changes_nothing(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     first = migrate(url)
     assert first.current is None
     assert first.pending[-1] == first.head
@@ -78,8 +78,8 @@ def test_an_empty_database_gets_every_table_and_a_second_time_changes_nothing(da
     assert (second.current, second.pending) == (first.head, ())
 
 
-def test_the_migrations_make_what_the_code_says(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_the_migrations_make_what_the_code_says(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     migrate(url)
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
@@ -88,8 +88,8 @@ def test_the_migrations_make_what_the_code_says(database_url: str) -> None:
     engine.dispose()
 
 
-def test_the_migrations_go_down_and_up_again(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_the_migrations_go_down_and_up_again(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     migrate(url)
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
@@ -104,8 +104,8 @@ def test_the_migrations_go_down_and_up_again(database_url: str) -> None:
     assert set(metadata.tables) <= tables(url)
 
 
-def test_a_newer_database_is_refused_in_one_sentence_and_not_changed(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_a_newer_database_is_refused_in_one_sentence_and_not_changed(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     migrate(url)
     run_sql(url, "UPDATE alembic_version SET version_num = '9999_future'")
     run_sql(url, "CREATE TABLE of_the_future (id INTEGER)")
@@ -118,12 +118,12 @@ def test_a_newer_database_is_refused_in_one_sentence_and_not_changed(database_ur
     assert tables(url) == before
 
 
-def test_R15_processes_that_start_at_once_migrate_once(database_url: str) -> None:
-    processes = [migrating(database_url) for _ in range(counted(3, 8))]
+def test_R15_processes_that_start_at_once_migrate_once(empty_database_url: str) -> None:
+    processes = [migrating(empty_database_url) for _ in range(counted(3, 8))]
     results = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), results
     assert sorted(int(out.split()[-1]) for out, _ in results) == [0] * (len(processes) - 1) + [1]
-    assert set(metadata.tables) <= tables(parse_database_url(database_url))
+    assert set(metadata.tables) <= tables(parse_database_url(empty_database_url))
 
 
 def test_R15_killed_at_any_moment_the_next_start_finishes(new_database: NewDatabase) -> None:
@@ -142,8 +142,10 @@ def test_R15_killed_at_any_moment_the_next_start_finishes(new_database: NewDatab
             assert migrate(url).pending == ()
 
 
-def test_R15_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = parse_database_url(database_url)
+def test_R15_a_migration_that_fails_leaves_nothing_behind(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = parse_database_url(empty_database_url)
 
     def half(config: Config, target: str) -> None:
         config.attributes["connection"].exec_driver_sql("CREATE TABLE half (id INTEGER)")

@@ -37,23 +37,23 @@ def assert_whole(database: str, url: str) -> None:
 
 
 def test_r15_a_first_start_that_is_killed_is_finished_by_the_next_one(
-    database_url: str, new_service: NewService
+    empty_database_url: str, new_service: NewService
 ) -> None:
     chance = Random(15)
-    service = new_service(database_url)
+    service = new_service(empty_database_url)
     for _ in range(counted(2, 30)):
         # From before Python has read the code to after the schema is made.
         time.sleep(chance.uniform(0.2, 1.6))
         service.kill()
         service.start()
     service.ready()
-    assert_whole(database_url, service.url)
+    assert_whole(empty_database_url, service.url)
 
 
 def test_r15_first_starts_at_the_same_moment_make_one_schema(
-    new_database: NewDatabase, database_url: str, tmp_path: Path
+    new_database: NewDatabase, empty_database_url: str, tmp_path: Path
 ) -> None:
-    kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
+    kind = "sqlite" if empty_database_url.startswith("sqlite") else "postgresql"
     for round_number in range(counted(1, 10)):
         database = new_database(kind)
         together = [
