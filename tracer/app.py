@@ -36,7 +36,7 @@ from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
 from tracer.prices import PriceBook
-from tracer.search.worker import Indexer
+from tracer.search.worker import BESIDE_AFTER_S, Indexer, cores
 from tracer.settings import Settings
 from tracer.store.engine import Store
 
@@ -84,7 +84,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     retention = Retention(settings.retention_days, settings.max_size)
     deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
     rereader = Rereader(store, writer, prices)
-    indexer = Indexer(store, on=searching, busy=lambda: writer.busy)
+    beside = BESIDE_AFTER_S if cores() > 1 else None
+    indexer = Indexer(store, on=searching, busy=lambda: writer.busy, beside_after=beside)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     open_server = not settings.beyond_loopback

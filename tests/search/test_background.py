@@ -98,7 +98,7 @@ def test_work_that_another_process_did_is_not_done_twice(shelf: Shelf) -> None:
     shelf.put(Said(1, 1, input="once"))
     with shelf.store.reading() as connection:
         lines = take_work(Sql(connection), spans=10)
-    made = shelf.indexer._maker.make(shelf.store, lines)
+    made = shelf.indexer._maker().make(lines)
 
     def write_after_another() -> None:
         with shelf.store.writing() as connection:
@@ -254,7 +254,6 @@ def test_no_transaction_is_open_while_texts_are_split_and_segments_joined(
         taken.append(shelf.store._reader.pool.checkedout() + shelf.store._writer.pool.checkedout())  # pyrefly: ignore
 
     monkeypatch.setattr(shelf.indexer, "_pause", look)
-    monkeypatch.setattr(shelf.indexer._maker, "_pause", look)
     for number in range(1, 20):
         shelf.put(Said(number, 1, input=f"word{number} common"))
         shelf.indexer.step()
@@ -276,7 +275,7 @@ def test_a_trace_that_goes_while_its_slice_is_made_is_left_out(shelf: Shelf, mon
             with shelf.store.writing() as connection:
                 delete_traces(Sql(connection), went, deletion_id=1, shard=1, now=1)
 
-    monkeypatch.setattr(shelf.indexer._maker, "_pause", delete)
+    monkeypatch.setattr(shelf.indexer, "_pause", delete)
     shelf.index()
 
     assert (found(shelf, "goes"), found(shelf, "stays")) == ([], [2])

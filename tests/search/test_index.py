@@ -136,7 +136,7 @@ def test_the_index_finds_what_a_search_over_all_texts_finds(store: Store, data: 
         if data.draw(st.booleans()):
             shelf.index()
         if data.draw(st.booleans()):
-            shelf.indexer._maker.known.forget()
+            shelf.indexer._forget()
     shelf.index()
     if data.draw(st.booleans()):
         gone = data.draw(st.sets(st.sampled_from(sorted({one.trace for one in said}))))

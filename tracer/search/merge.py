@@ -47,7 +47,9 @@ SMALL_TERMS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
+    """A segment that is written anew, as it was found."""
+
     id: int
     documents: int
     dead: int
@@ -93,12 +95,17 @@ def _fit(run: Sequence[Any]) -> bool:
 
 
 def merge_once(
-    store: Store, *, pause: Callable[[], None] = lambda: None, purging: bool = True, joining: bool = True
+    store: Store,
+    *,
+    pause: Callable[[], None] = lambda: None,
+    purging: bool = True,
+    joining: bool = True,
+    join: Callable[[list[Source]], Segment] | None = None,
 ) -> bool:
     """Write one group of segments anew; False when there was nothing to do.
 
-    `purging` says whether segments with removed words are meant, `joining` whether neighbours are. Raises Unavailable
-    when the database does not take it now.
+    `purging` says whether segments with removed words are meant, `joining` whether neighbours are; `join` makes the
+    new segment, in this thread unless told otherwise. Raises Unavailable when the database does not take it now.
     """
     with store.reading() as connection:
         sql = Sql(connection)
@@ -108,7 +115,7 @@ def merge_once(
             return False
         sources = [_source(sql, number) for number in chosen]
     try:
-        made = _joined(store, sources, pause)
+        made = join(sources) if join is not None else join_segments(store, sources, pause)
         with store.writing(patient=False) as connection:
             _replace(Sql(connection), sources, made)
     except Outrun:
@@ -136,14 +143,14 @@ class _Stopped(Exception):
     """Whoever purges has no more time."""
 
 
-def _source(sql: Sql, number: int) -> _Source:
+def _source(sql: Sql, number: int) -> Source:
     row = sql.rows(f"SELECT {_SAME}, runs FROM search_segment WHERE id = ?", [number])[0]
     blocks = sql.rows("SELECT first_term FROM search_block WHERE segment_id = ? ORDER BY first_term", [number])
     first_terms = [bytes(block.first_term) for block in blocks]
-    return _Source(row.id, row.documents, row.dead, tuple(row[:-1]), decode_runs(row.runs), first_terms)
+    return Source(row.id, row.documents, row.dead, tuple(row[:-1]), decode_runs(row.runs), first_terms)
 
 
-def _joined(store: Store, sources: list[_Source], pause: Callable[[], None]) -> Segment:
+def join_segments(store: Store, sources: list[Source], pause: Callable[[], None] = lambda: None) -> Segment:
     """One segment out of neighbours, without what is dead. The first keeps its number, gaps between them are entries
     that belong to no trace.
     """
@@ -171,7 +178,7 @@ def _joined(store: Store, sources: list[_Source], pause: Callable[[], None]) -> 
 
 
 def _merged(
-    store: Store, sources: list[_Source], raised: list[int], pause: Callable[[], None], gone: set[int]
+    store: Store, sources: list[Source], raised: list[int], pause: Callable[[], None], gone: set[int]
 ) -> Iterator[Posting]:
     """The postings of all sources in the order of their terms. Opens one block of each at a time."""
     streams = [_blocks_of(store, source, up, gone) for source, up in zip(sources, raised, strict=True)]
@@ -199,7 +206,7 @@ def _merged(
             yield term, parts[0][0] if len(parts) == 1 and not parts[0][1] else joined(parts)
 
 
-def _blocks_of(store: Store, source: _Source, up: int, gone: set[int]) -> Iterator[list[Posting]]:
+def _blocks_of(store: Store, source: Source, up: int, gone: set[int]) -> Iterator[list[Posting]]:
     """A segment's postings block by block, without its dead entries' documents, which are added to `gone`, raised."""
     dead: set[int] = set()
     if source.dead:
@@ -228,7 +235,7 @@ def _blocks_of(store: Store, source: _Source, up: int, gone: set[int]) -> Iterat
             yield found
 
 
-def _replace(sql: Sql, sources: list[_Source], made: Segment) -> None:
+def _replace(sql: Sql, sources: list[Source], made: Segment) -> None:
     lock_index(sql)
     for source in sources:
         rows = sql.rows(f"SELECT {_SAME} FROM search_segment WHERE id = ?", [source.id])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -48,6 +48,10 @@ class Slice:
     rebuilt: list[int] = field(default_factory=list)
     """Traces that are indexed anew, since a step lost text that it had brought."""
     known: dict[int, Seen] = field(default_factory=dict)
+
+    def without_known(self) -> Slice:
+        """The same, without what only its maker needs."""
+        return replace(self, known={})
 
     @property
     def entries(self) -> int:

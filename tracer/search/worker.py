@@ -1,4 +1,7 @@
-"""Indexes in the background: a thread of the service takes lines of work in short slices and yields to ingest."""
+"""Indexes in the background: a thread of the service takes lines of work in short slices and yields to ingest.
+
+When it falls behind, it has the slices made by a process beside the service, on another core.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import time
 from collections.abc import Callable
 
 from tracer.errors import TracerError
+from tracer.search.beside import WORKS_HERE, Beside, Gone, Here, Maker
 from tracer.search.catch_up import note_missed, note_off
 from tracer.search.merge import merge_once
-from tracer.search.slices import SliceMaker, TooLarge
+from tracer.search.slices import TooLarge
 from tracer.search.work import Outrun, take_work
 from tracer.search.write import LEASE, index_anew, take_lease, write_slice
 from tracer.store.engine import Store
@@ -36,15 +40,37 @@ YIELD = ((5, 4.0), (15, 2.0), (30, 1.0), (60, 0.4), (120, 0.1))
 """While spans come in: up to so many seconds behind, rest so many times as long as the work took."""
 
 
-class Indexer:
-    """The background thread. `busy` tells whether spans are coming in."""
+BESIDE_AFTER_S = 3.0
+"""Seconds behind from which the work is done beside the service, where there are two cores."""
 
-    def __init__(self, store: Store, *, on: bool, busy: Callable[[], bool]) -> None:
+BESIDE_IDLE_S = 20.0
+"""So long without work, and the process beside the service ends: an idle service is one process."""
+
+ALONE_S = 60.0
+"""After the process beside the service ended by itself: so long without one."""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Indexer:
+    """The background thread. `busy` tells whether spans are coming in.
+
+    Behind by `beside_after` seconds, it works in a process beside this one; None: never.
+    """
+
+    def __init__(self, store: Store, *, on: bool, busy: Callable[[], bool], beside_after: float | None = None) -> None:
         self._store = store
         self._on = on
         self._busy = busy
+        self._beside_after = beside_after if WORKS_HERE else None
+        self._beside: Beside | None = None
+        self._beside_used = 0.0
+        self._alone_until = 0.0
         self._owner = f"{os.getpid()}-{secrets.token_hex(6)}"
-        self._maker = SliceMaker(pause=self._pause)
+        self._here = Here(store, pause=lambda: self._pause())
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._worked_from = time.perf_counter()
@@ -64,6 +90,8 @@ class Indexer:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(within)
+        if not self._thread.is_alive():
+            self._end_beside()
 
     def wake(self) -> None:
         """There is work. Callable from any thread."""
@@ -81,17 +109,25 @@ class Indexer:
                 return
             except TracerError as problem:
                 logger.info("indexing waits: %s", problem)
-                self._maker.known.forget()
+                self._forget()
                 self._stopping.wait(AFTER_TROUBLE_S)
+            except Gone as reason:
+                logger.warning("the process that indexed beside the service is gone (%s); it goes on here", reason)
+                self._end_beside()
+                self._alone_until = time.monotonic() + ALONE_S
+                self._forget()
             except Exception:
                 if self._stopping.is_set():
                     return
                 logger.exception("indexing failed; it is tried again")
-                self._maker.known.forget()
+                self._end_beside()
+                self._forget()
                 self._stopping.wait(AFTER_TROUBLE_S)
             else:
                 if not more:
                     self._behind_since = None
+                    if self._beside is not None and time.monotonic() - self._beside_used > BESIDE_IDLE_S:
+                        self._end_beside()
                     self._wake.wait(POLL_S)
                     self._wake.clear()
                     self._stopping.wait(GATHER_S)
@@ -117,42 +153,74 @@ class Indexer:
             purging = not sql.rows("SELECT 1 FROM deletion WHERE state IN ('waiting', 'running') LIMIT 1")
         if not first:
             self._behind_since = None
-            return merge_once(self._store, pause=self._pause, purging=purging, joining=self._on)
+            return merge_once(
+                self._store, pause=self._pause, purging=purging, joining=self._on, join=self._maker().join
+            )
         self._behind_since = first[0].at / SECOND
         if owner != self._owner:
-            self._maker.known.forget()
+            self._forget()
             with self._store.writing(patient=False) as connection:
                 if not take_lease(Sql(connection), self._owner, time.time_ns()):
                     return False
+        self._begin_beside(self._behind_since)
         self._slice()
-        merge_once(self._store, pause=self._pause, purging=purging)
+        merge_once(self._store, pause=self._pause, purging=purging, join=self._maker().join)
         return True
 
+    def _maker(self) -> Maker:
+        """What makes slices now: the process beside, once there is one."""
+        if self._beside is None:
+            return self._here
+        self._beside_used = time.monotonic()
+        return self._beside
+
+    def _begin_beside(self, behind_since: float) -> None:
+        """Start the process beside when indexing falls behind; it takes over without what is known here."""
+        after, now = self._beside_after, time.monotonic()
+        if after is None or self._beside is not None or now < self._alone_until:
+            return
+        if time.time() - behind_since >= after:
+            self._here.forget()
+            self._beside = Beside(self._store.url, waiting=self._pause)
+
+    def _end_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def _forget(self) -> None:
+        self._here.forget()
+        if self._beside is not None:
+            self._beside.forget()
+
     def _slice(self) -> None:
+        maker = self._maker()
         with self._store.reading() as connection:
             lines = take_work(Sql(connection), spans=SLICE_SPANS)
         if not lines:
             return
         try:
             self._leased_at = time.monotonic()
-            made = self._maker.make(self._store, lines)
+            made = maker.make(lines)
             with self._store.writing(patient=False) as connection:
                 sql, now = Sql(connection), time.time_ns()
                 if not take_lease(sql, self._owner, now):
                     raise Outrun("another process indexes")
                 write_slice(sql, made, owner=self._owner, now=now)
         except TooLarge as found:
-            self._maker.known.forget()
+            self._forget()
             with self._store.writing(patient=False) as connection:
                 index_anew(Sql(connection), found.pk, owner=self._owner, now=time.time_ns())
         except Outrun as reason:
             logger.debug("a slice of the index is made again: %s", reason)
-            self._maker.known.forget()
+            self._forget()
+        except Gone:
+            raise
         except BaseException:
-            self._maker.known.forget()
+            self._forget()
             raise
         else:
-            self._maker.known.keep(made.known)
+            maker.keep(made)
         finally:
             self._leased_at = None
 
@@ -173,7 +241,7 @@ class Indexer:
         if worked < WORKED_S:
             return
         self._keep_lease()
-        if self._busy():
+        if self._busy() and self._beside is None:
             behind = 0.0 if self._behind_since is None else time.time() - self._behind_since
             rest = next((times for seconds, times in YIELD if behind < seconds), 0.0)
             self._stopping.wait(min(worked * rest, 0.5))
