@@ -179,7 +179,7 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """One service that asks for keys, for a module's tests."""
-    from tracer.auth import ensure_admin_token
+    from tracer.access.tokens import ensure_admin_token
 
     with in_process(f"sqlite:///{tmp_path_factory.mktemp('guarded')}/s.db", host="0.0.0.0") as running:
         token = ensure_admin_token(running.store)

@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from tests import make
 from tests.client import Client, Guarded, Service, in_process, on_one_database, raw
-from tracer.auth import COOKIE, ROUTES, Right, close_session, ensure_admin_token, open_session, replace_admin_token
+from tracer.access.tokens import close_session, ensure_admin_token, open_session, replace_admin_token
+from tracer.auth import COOKIE, ROUTES, Right
 from tracer.errors import NotSignedIn
 from tracer.store.models import access_token, sign_in
 from tracer.units import DAY

@@ -72,7 +72,7 @@ def complaint(done: Done, code: int) -> str:
 def test_help_names_every_command_and_reads_well(stepscope: Command) -> None:
     done = stepscope("--help")
     assert done.returncode == 0
-    for word in ("serve", "migrate", "new-token", "STEPSCOPE_<NAME>", "what an LLM chain really did"):
+    for word in ("serve", "migrate", "new-token", "create-key", "STEPSCOPE_<NAME>", "what an LLM chain really did"):
         assert word in done.stdout
     assert "Traceback" not in done.stderr
     for line in done.stdout.splitlines():
@@ -174,6 +174,19 @@ def test_R68_new_token_prints_a_token_once_and_alone(stepscope: Command, tmp_pat
     stored = (tmp_path / "stepscope.db").read_bytes()
     for token in (first.stdout.strip(), second.stdout.strip()):
         assert token.encode() not in stored
+
+
+def test_R68_create_key_prints_a_key_once_and_alone(stepscope: Command, tmp_path: Path) -> None:
+    made = [stepscope("create-key", "--data", str(tmp_path), "--project", "shop", "--right", "ingest") for _ in "ab"]
+    for done in made:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("ssi_")
+        assert len(done.stdout.splitlines()) == 1
+        assert done.stdout.strip().encode() not in (tmp_path / "stepscope.db").read_bytes()
+    assert made[0].stdout != made[1].stdout
+    connection = sqlite3.connect(tmp_path / "stepscope.db")
+    assert connection.execute("SELECT name FROM project").fetchall() == [("shop",)]
+    connection.close()
 
 
 def test_as_a_process_it_fails_in_the_same_words(tmp_path: Path) -> None:

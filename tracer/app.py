@@ -17,10 +17,11 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.api import compat, deletions, exports, health, metrics, otlp, scores, shares, status, traces
+from tracer.access.ring import KeyRing
+from tracer.api import compat, deletions, exports, health, keys, metrics, otlp, scores, shares, status, traces
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
-from tracer.auth import ROUTES, Caller, check_right, identify
+from tracer.auth import ROUTES, Caller, check_right, identify, identify_at_once
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
@@ -30,8 +31,10 @@ from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.pages import compare, shared, sign_in, static, trace, transcript, wiring
+from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
+from tracer.pages import settings as settings_page
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -62,12 +65,13 @@ async def authorize(request: Request) -> None:
     if needed is None:
         raise Forbidden("This address has no right assigned to it.")
     state = request.app.state
-    if state.open_server:
-        caller: Caller = identify(request, state.store, open_server=True)
-    else:
-        caller = await to_thread.run_sync(lambda: identify(request, state.store, open_server=False))
+    caller: Caller | None = identify_at_once(request, state.keys, open_server=state.open_server)
+    if caller is None:
+        caller = await to_thread.run_sync(
+            lambda: identify(request, state.store, state.keys, open_server=state.open_server)
+        )
     check_right(caller, needed)
-    request.state.caller = caller
+    request.state.caller = caller.asking(needed)
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -89,8 +93,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     open_server = not settings.beyond_loopback
+    ring = KeyRing(store, later=writer.run)
     ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
-    over_grpc = _grpc_door(ingest, store, open_server=open_server) if settings.grpc_port is not None else None
+    over_grpc = _grpc_door(ingest, store, ring, open_server=open_server) if settings.grpc_port is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -129,6 +134,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
+    app.state.keys = ring
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
@@ -148,6 +154,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         metrics.router,
         scores.router,
         shares.router,
+        keys.router,
         prices_api.router,
         status.router,
         health.router,
@@ -158,6 +165,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         compare.router,
         live_page.router,
         prices_page.router,
+        keys_page.router,
+        settings_page.router,
         sign_in.router,
         shared.router,
         static.router,
@@ -173,14 +182,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
-def _grpc_door(ingest: otlp.Ingest, store: Store, *, open_server: bool) -> GrpcDoor:
+def _grpc_door(ingest: otlp.Ingest, store: Store, ring: KeyRing, *, open_server: bool) -> GrpcDoor:
     try:
         from tracer.api.otlp_grpc import GrpcDoor
     except ImportError:
         raise BadSetting(
             "OTLP over gRPC needs the package grpcio: install stepscope-server[grpc].", field="grpc_port"
         ) from None
-    return GrpcDoor(ingest, store, open_server=open_server)
+    return GrpcDoor(ingest, store, ring, open_server=open_server)
 
 
 async def _openapi(request: Request) -> Response:

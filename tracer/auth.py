@@ -1,36 +1,32 @@
 """Who is calling and what they may do: one table of all routes with the right that each needs.
 
-On loopback the server is open: whoever reaches it is its user. Bound to anything else it asks for the administrator's
-token, made at the first start and printed once: as a key in a header, or typed in at the sign-in page.
+On loopback the server is open: whoever reaches it is its user. Bound to anything else it asks for a key in a header, or
+for signing in. A right is held in projects: a route sees those in which its caller holds the right that it needs.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import secrets
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from hashlib import sha256
-from typing import Any
+from types import MappingProxyType
 
-from sqlalchemy import Row, delete, insert, select
 from starlette.requests import HTTPConnection
 
+from tracer.access.keys import Key, KeyRight
+from tracer.access.links import open_link
+from tracer.access.ring import OURS, KeyRing
+from tracer.access.secrets import SECRET_LIMIT
+from tracer.access.tokens import TOKEN_PREFIX, holds_session, is_admin_token
 from tracer.errors import Forbidden, NotSignedIn
 from tracer.otlp.addresses import ADDRESSES
-from tracer.queries.scope import EVERYTHING, Scope
+from tracer.queries.scope import EVERYTHING, NOTHING, Scope
 from tracer.store.engine import Store
-from tracer.store.models import access_token, share, sign_in
-from tracer.units import DAY
 
 COOKIE = "stepscope_session"
 SHARED_COOKIE = "stepscope_shared"
-SESSION_LENGTH = 30 * DAY
-TOKEN_PREFIX = "ssa_"  # noqa: S105 - the part that tells what the secret behind it is
-TOKEN_LIMIT = 512
 KEY_HEADERS = ("x-api-key", "api-key", "api_key")
 
 
@@ -39,9 +35,13 @@ class Right(StrEnum):
 
     public = "public"
     ingest = "ingest"
+    score = "score"
     read = "read"
     write = "write"
+    manage = "manage"
+    """A project's keys and other settings of it."""
     admin = "admin"
+    """What belongs to the whole server."""
 
 
 ROUTES: dict[tuple[str, str], Right] = {
@@ -68,7 +68,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
     ("GET", "/api/v1/metrics"): Right.read,
-    ("POST", "/api/v1/scores"): Right.ingest,
+    ("POST", "/api/v1/scores"): Right.score,
     ("GET", "/api/v1/scores"): Right.read,
     ("DELETE", "/api/v1/scores/{score_id}"): Right.write,
     ("PATCH", "/api/v1/traces/{trace_id}"): Right.write,
@@ -103,6 +103,15 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("POST", "/settings/prices"): Right.admin,
     ("POST", "/settings/prices/remove"): Right.admin,
     ("POST", "/settings/prices/recompute"): Right.admin,
+    ("GET", "/api/v1/keys"): Right.manage,
+    ("POST", "/api/v1/keys"): Right.manage,
+    ("POST", "/api/v1/keys/{key_id}/rotate"): Right.manage,
+    ("DELETE", "/api/v1/keys/{key_id}"): Right.manage,
+    ("GET", "/settings"): Right.read,
+    ("GET", "/settings/keys"): Right.manage,
+    ("POST", "/settings/keys"): Right.manage,
+    ("POST", "/settings/keys/rotate"): Right.manage,
+    ("POST", "/settings/keys/revoke"): Right.manage,
     ("GET", "/sign-in"): Right.public,
     ("POST", "/sign-in"): Right.public,
     ("POST", "/sign-out"): Right.public,
@@ -129,99 +138,89 @@ SHARED_ROUTES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request: the projects in sight and the rights held."""
+    """Who makes a request, and in which projects each right is held."""
 
-    scope: Scope
-    rights: frozenset[Right]
-    signed_in: bool
-    """False on an open (loopback) server, where nobody signs in."""
+    grants: Mapping[Right, Scope]
+    kind: str
+    """`nobody`, `owner` (of an open server), `token`, `key` or `link`."""
+    name: str = ""
+    """Who it is, for what people add; empty where nobody signs in."""
+    project: str | None = None
+    """The one project that a key belongs to, by name: what comes with the key lands there."""
     only_trace: str | None = None
     """The one trace that the reader of a link may see."""
+    scope: Scope = field(default=NOTHING)
+    """The projects in which the caller holds the right that the route needs."""
 
     @property
-    def name(self) -> str:
-        """Who it is, for what people add; empty where nobody signs in."""
-        return "administrator" if self.signed_in else ""
+    def rights(self) -> frozenset[Right]:
+        """The rights held in any project."""
+        return frozenset(self.grants)
+
+    @property
+    def signed_in(self) -> bool:
+        """False on an open (loopback) server, where nobody signs in."""
+        return self.kind not in ("nobody", "owner", "link")
+
+    def within(self, right: Right) -> Scope:
+        """The projects in which the caller holds a right."""
+        return self.grants.get(right, NOTHING)
+
+    def may(self, right: str, project_id: int) -> bool:
+        """True when the caller holds the right in the project."""
+        return self.within(Right(right)).allows(project_id)
+
+    def asking(self, right: Right) -> Caller:
+        """The caller as a route that needs the right sees it."""
+        return replace(self, scope=self.within(right))
 
 
-ANYONE = Caller(Scope(frozenset()), frozenset({Right.public}), signed_in=False)
-OWNER = Caller(EVERYTHING, frozenset(Right), signed_in=False)
-ADMINISTRATOR = Caller(EVERYTHING, frozenset(Right), signed_in=True)
+def _grants(rights: frozenset[Right] | set[Right], scope: Scope) -> Mapping[Right, Scope]:
+    return MappingProxyType(dict.fromkeys(rights, scope))
 
 
-def _digest(secret: str) -> bytes:
-    # A token has 256 bits of chance: a plain hash is enough, and comparing hashes tells nothing by its time.
-    return sha256(secret.encode()).digest()
+ANYONE = Caller(_grants({Right.public}, NOTHING), "nobody")
+OWNER = Caller(_grants(frozenset(Right), EVERYTHING), "owner")
+ADMINISTRATOR = Caller(_grants(frozenset(Right), EVERYTHING), "token", name="administrator")
+
+KEY_RIGHTS: Mapping[KeyRight, frozenset[Right]] = {
+    KeyRight.ingest: frozenset({Right.public, Right.ingest, Right.score}),
+    KeyRight.read: frozenset({Right.public, Right.read}),
+    KeyRight.full: frozenset({Right.public, Right.ingest, Right.score, Right.read, Right.write}),
+}
+"""What each kind of key may do in its project."""
 
 
-def ensure_admin_token(store: Store) -> str | None:
-    """Make the administrator's token when there is none, and return it, the only time that it can be read."""
-    with store.writing() as connection:
-        if connection.execute(select(access_token.c.id).where(access_token.c.role == "admin")).first():
-            return None
-        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        connection.execute(insert(access_token).values(digest=_digest(token), role="admin", created_at=time.time_ns()))
-        return token
+def holder_of(key: Key) -> Caller:
+    """The caller who holds a key."""
+    scope = Scope(frozenset({key.project_id}))
+    return Caller(_grants(KEY_RIGHTS[key.right], scope), "key", name=key.name, project=key.project)
 
 
-def replace_admin_token(store: Store) -> str:
-    """Make a new administrator's token; the old one and its sessions end at once."""
-    with store.writing() as connection:
-        connection.execute(delete(access_token).where(access_token.c.role == "admin"))
-    token = ensure_admin_token(store)
-    if token is None:
-        raise Forbidden("Another process made a token at the same moment; run this again.")
-    return token
-
-
-def open_session(store: Store, token: str) -> str:
-    """Exchange the administrator's token for a session, and return the cookie's value.
-
-    Raises NotSignedIn when the token is not the right one.
-    """
-    now = time.time_ns()
-    with store.writing() as connection:
-        found = None
-        if len(token) <= TOKEN_LIMIT:
-            found = connection.execute(select(access_token.c.id).where(access_token.c.digest == _digest(token))).first()
-        if found is None:
-            raise NotSignedIn("That is not the administrator's token.", field="token")
-        value = secrets.token_urlsafe(32)
-        connection.execute(delete(sign_in).where(sign_in.c.expires_at < now))
-        connection.execute(
-            insert(sign_in).values(
-                digest=_digest(value), token_id=found.id, created_at=now, expires_at=now + SESSION_LENGTH
-            )
-        )
-        return value
-
-
-def close_session(store: Store, value: str) -> None:
-    """End a session at once; nothing happens when there is none."""
-    with store.writing() as connection:
-        connection.execute(delete(sign_in).where(sign_in.c.digest == _digest(value[:TOKEN_LIMIT])))
-
-
-def identify(connection: HTTPConnection, store: Store, *, open_server: bool) -> Caller:
+def identify(connection: HTTPConnection, store: Store, keys: KeyRing, *, open_server: bool) -> Caller:
     """Find out who makes a request, from a key in its headers or the session's cookie.
 
-    Raises NotSignedIn for a key that is not known; without any key or cookie the caller is ANYONE.
+    Raises NotSignedIn for a key that is not known; without any key or cookie the caller is ANYONE. On an open server
+    that is its OWNER, but for who comes with a key of a project.
     """
-    if open_server:
-        return OWNER
-    caller = identify_key(connection.headers, store)
+    caller = identify_key(connection.headers, store, keys, open_server=open_server)
     if caller is not None:
         return caller
     cookie = connection.cookies.get(COOKIE)
-    if cookie and len(cookie) <= TOKEN_LIMIT:
+    if cookie:
         with store.reading() as session:
-            if session.execute(
-                select(sign_in.c.digest).where(
-                    sign_in.c.digest == _digest(cookie), sign_in.c.expires_at > time.time_ns()
-                )
-            ).first():
+            if holds_session(session, cookie):
                 return ADMINISTRATOR
     return _reader_of_link(connection, store) or ANYONE
+
+
+def identify_at_once(connection: HTTPConnection, keys: KeyRing, *, open_server: bool) -> Caller | None:
+    """Who makes a request, where that takes no look into the database; None where it does."""
+    if open_server and not any(name in connection.headers for name in ("authorization", *KEY_HEADERS)):
+        return OWNER
+    key = _key_given(connection.headers, open_server=open_server)
+    held = None if key is None else keys.remembered(key)
+    return None if held is None else holder_of(held)
 
 
 def _reader_of_link(connection: HTTPConnection, store: Store) -> Caller | None:
@@ -234,85 +233,40 @@ def _reader_of_link(connection: HTTPConnection, store: Store) -> Caller | None:
     shared = open_link(store, token)
     if shared is None or shared.trace_id != trace_id:
         return None
-    rights = frozenset({Right.public, Right.read})
-    return Caller(Scope(frozenset({shared.project_id})), rights, signed_in=False, only_trace=trace_id)
+    scope = Scope(frozenset({shared.project_id}))
+    return Caller(_grants({Right.public, Right.read}, scope), "link", only_trace=trace_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A read-only link to one trace; times in Unix nanoseconds."""
-
-    id: int
-    project_id: int
-    trace_id: str
-    author: str
-    created_at: int
-    expires_at: int
-
-
-def make_link(store: Store, *, project_id: int, trace_id: str, author: str, lasts: int) -> tuple[str, Link]:
-    """Make a link that lasts so many nanoseconds; returns its secret, the only time that it can be read."""
-    token, now = secrets.token_urlsafe(32), time.time_ns()
-    given = {
-        "project_id": project_id, "trace_id": bytes.fromhex(trace_id), "author": author, "created_at": now,
-        "expires_at": now + lasts,
-    }  # fmt: skip
-    with store.writing() as connection:
-        connection.execute(delete(share).where(share.c.expires_at < now))
-        made = connection.execute(
-            insert(share).values(digest=_digest(token), **given).returning(share.c.id)
-        ).scalar_one()
-    return token, Link(made, project_id, trace_id, author, now, now + lasts)
-
-
-def open_link(store: Store, token: str) -> Link | None:
-    """The link with this secret; None when there is none, or not any more."""
-    if len(token) > TOKEN_LIMIT:
-        return None
-    with store.reading() as session:
-        row = session.execute(
-            select(share).where(share.c.digest == _digest(token), share.c.expires_at > time.time_ns())
-        ).first()
-    return None if row is None else _link(row)
-
-
-def links(store: Store, *, scope: Scope, trace_id: str | None = None, limit: int = 1_000) -> list[Link]:
-    """The links that still hold, the newest first."""
-    where = [scope.condition(share.c.project_id), share.c.expires_at > time.time_ns()]
-    if trace_id is not None:
-        where.append(share.c.trace_id == bytes.fromhex(trace_id))
-    with store.reading() as session:
-        return [
-            _link(row) for row in session.execute(select(share).where(*where).order_by(share.c.id.desc()).limit(limit))
-        ]
-
-
-def revoke_link(store: Store, link_id: int, *, scope: Scope) -> bool:
-    """End a link at once; False when there is none."""
-    with store.writing() as connection:
-        where = (share.c.id == link_id, scope.condition(share.c.project_id))
-        return connection.execute(delete(share).where(*where)).rowcount > 0
-
-
-def _link(row: Row[Any]) -> Link:
-    return Link(row.id, row.project_id, row.trace_id.hex(), row.author, row.created_at, row.expires_at)
-
-
-def identify_key(headers: Mapping[str, str], store: Store) -> Caller | None:
+def identify_key(
+    headers: Mapping[str, str], store: Store, keys: KeyRing, *, open_server: bool = False
+) -> Caller | None:
     """Find out who makes a request or a call from the key in its headers; None when there is no key.
 
-    Raises NotSignedIn for a key that is not known.
+    Raises NotSignedIn for a key that is not known. An open server asks for none: who comes with one that is not ours is
+    its OWNER, as who comes without.
     """
-    key = key_of(headers)
+    key = _key_given(headers, open_server=open_server)
     if key is None:
-        return None
-    with store.reading() as session:
-        if (
-            len(key) <= TOKEN_LIMIT
-            and session.execute(select(access_token.c.id).where(access_token.c.digest == _digest(key))).first()
-        ):
-            return ADMINISTRATOR
+        return OWNER if open_server else None
+    found = keys.find(key)
+    if found is not None:
+        return holder_of(found)
+    if open_server and not key.startswith(OURS):
+        return OWNER
+    if key.startswith(TOKEN_PREFIX) and len(key) <= SECRET_LIMIT:
+        with store.reading() as session:
+            if is_admin_token(session, key):
+                return ADMINISTRATOR
     raise NotSignedIn("The key is not known here.")
+
+
+def _key_given(headers: Mapping[str, str], *, open_server: bool) -> str | None:
+    try:
+        return key_of(headers)
+    except NotSignedIn:
+        if open_server:
+            return None  # another service's credentials, which nobody asked for
+        raise
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:
@@ -342,4 +296,4 @@ def check_right(caller: Caller, needed: Right) -> None:
         return
     if caller is ANYONE:
         raise NotSignedIn("This server asks for a key or for signing in.")
-    raise Forbidden(f"This key does not have the right to {needed.value}.")
+    raise Forbidden(f"This {'key' if caller.kind == 'key' else 'account'} does not have the right to {needed.value}.")

@@ -145,17 +145,27 @@ def reread(config: str | None, project: str | None, since: str | None, prices: b
 @_database_settings
 def new_token(config: str | None, **flags: str | None) -> None:
     """Make a new administrator's token and print it once; the old one and its sign-ins end."""
-    from tracer.auth import replace_admin_token
-    from tracer.store.engine import Store
-    from tracer.store.migrate import migrate as run
+    from tracer.admin import run_new_token
 
-    settings = load_settings(flags, config=config)
-    run(settings.database_url)
-    store = Store(settings.database_url)
-    try:
-        click.echo(replace_admin_token(store))
-    finally:
-        store.close()
+    click.echo(run_new_token(load_settings(flags, config=config)))
+
+
+@cli.command("create-key", short_help="Make a key of a project and print it once.")
+@_database_settings
+@click.option("--project", metavar="NAME", required=True, help="The project; it is made when it is not there yet.")
+@click.option(
+    "--right",
+    type=click.Choice(["ingest", "read", "full"]),
+    required=True,
+    help="ingest: send spans and scores; read: see all; full: both, change and delete.",
+)
+@click.option("--name", metavar="TEXT", default="command line", help="What it is for. [default: command line]")
+@click.option("--days", type=click.IntRange(1, 3_660), help="Days until it ends by itself (default: never).")
+def create_key(config: str | None, project: str, right: str, name: str, days: int | None, **flags: str | None) -> None:
+    """Make a key of a project and print it once, alone on a line. The server may run meanwhile."""
+    from tracer.admin import run_create_key
+
+    click.echo(run_create_key(load_settings(flags, config=config), project=project, right=right, name=name, days=days))
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ import click
 import uvicorn
 from fastapi import FastAPI
 
+from tracer.access.tokens import ensure_admin_token
 from tracer.app import create_app
-from tracer.auth import ensure_admin_token
 from tracer.connection import Connection
 from tracer.errors import BadSetting
 from tracer.live import Hub

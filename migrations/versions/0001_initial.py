@@ -70,6 +70,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "shard"),
     )
     op.create_table(
+        "access_key",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("allows", sa.Text(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("old_digest", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("old_until", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("rate_limit", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+        sa.UniqueConstraint("old_digest"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("access_key_project", "access_key", ["project_id"], unique=False)
+    op.create_table(
         "sign_in",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("token_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -370,6 +392,8 @@ def downgrade() -> None:
     op.drop_index("trace_project_named", table_name="trace")
     op.drop_table("trace")
     op.drop_table("sign_in")
+    op.drop_index("access_key_project", table_name="access_key")
+    op.drop_table("access_key")
     op.drop_table("project_counter")
     op.drop_table("log_record")
     op.drop_table("project")

@@ -21,9 +21,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from tests import make
 from tests.client import Client, Process, Service, Start, in_process, wait_until
 from tests.databases import NewDatabase
+from tracer.access.keys import KeyRight, Wanted, make_key
+from tracer.access.tokens import ensure_admin_token
 from tracer.api.otlp_grpc import MESSAGES_COMING, GrpcDoor
-from tracer.auth import ensure_admin_token
 from tracer.errors import BadSetting, Unavailable
+from tracer.queries.scope import EVERYTHING
 from tracer.serve import _bind
 
 SERVICE = "/opentelemetry.proto.collector.{0}.v1.{1}Service/Export"
@@ -216,6 +218,24 @@ def test_beyond_loopback_a_call_needs_the_key_in_any_form(new_database: NewDatab
                 assert caller.refused(empty, signal=signal, **wrong).code() is grpc.StatusCode.UNAUTHENTICATED
             for right in ({"authorization": f"Bearer {token}"}, {"x_api_key": token}, {"authorization": token}):
                 caller.call(empty, signal=signal, **right)
+
+
+def test_R63_what_comes_with_a_projects_key_lands_there_and_a_reader_sends_nothing(service: Service) -> None:
+    keys = {
+        right: make_key(service.store, Wanted("app", right), project=f"keyed-{right}", scope=EVERYTHING, author="")[0]
+        for right in (KeyRight.ingest, KeyRight.read)
+    }
+    one = make.span()
+    with Caller(service) as caller, Client(service.url) as client:
+        told = ExportTraceServiceResponse.FromString(
+            caller.call(spans(one), x_api_key=keys[KeyRight.ingest], x_stepscope_project="elsewhere")
+        )
+        assert told.partial_success.rejected_spans == 0
+        assert "stored in 'keyed-ingest'" in told.partial_success.error_message
+        assert client.trace(one["traceId"], project="keyed-ingest")["span_count"] == 1
+        refused = caller.refused(spans(make.span()), x_api_key=keys[KeyRight.read])
+        assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert caller.refused(b"", x_api_key="ssi_gone").code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_message_without_a_key_is_not_received(new_database: NewDatabase, monkeypatch: Any) -> None:

@@ -19,6 +19,7 @@ def test_a_price_is_given_by_keyboard_and_stored_costs_follow(page: Page, new_se
     )
     trace = service.send(Trace(start=time.time_ns() - 10**9), call)
     page.goto(f"{service.url}/traces/{trace.id}")
+    page.get_by_role("link", name="Settings").press("Enter")
     page.get_by_role("link", name="Prices").focus()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="house-1").focus()

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from tracer import __version__
 from tracer.api.answers import JsonAnswer
+from tracer.auth import Caller
 from tracer.errors import BadRequest
 from tracer.otlp.text import clean
 
@@ -33,10 +34,11 @@ async def langfuse_health() -> Response:
 
 
 @router.get("/api/public/projects")
-async def langfuse_projects() -> Response:
+async def langfuse_projects(request: Request) -> Response:
     """Tell `auth_check` of Langfuse which project the key opens."""
     organization = {"id": "stepscope", "name": "Stepscope"}
-    project: dict[str, Any] = {"id": "default", "name": "default", "organization": organization, "metadata": {}}
+    name = _project(request) or "default"
+    project: dict[str, Any] = {"id": name, "name": name, "organization": organization, "metadata": {}}
     return JsonAnswer({"data": [project]})
 
 
@@ -89,7 +91,9 @@ async def langsmith_info() -> Response:
 @router.get("/v1/info")
 async def logfire_info(request: Request) -> Response:
     """Logfire asks to which project the token belongs; its client prints that with the address."""
-    return JsonAnswer({"project_name": "Stepscope", "project_url": str(request.base_url).rstrip("/")})
+    return JsonAnswer(
+        {"project_name": _project(request) or "Stepscope", "project_url": str(request.base_url).rstrip("/")}
+    )
 
 
 @router.get("/version")
@@ -124,6 +128,12 @@ async def mlflow_trace(request: Request) -> Response:
     else:
         tags = [*(tags if isinstance(tags, list) else []), LOGGED_HERE]
     return JsonAnswer({"trace": {"trace_info": {**info, "tags": tags}}})
+
+
+def _project(request: Request) -> str | None:
+    """The project that the request's key belongs to; None when it may send to any."""
+    caller: Caller = request.state.caller
+    return caller.project
 
 
 def _experiment(name: str) -> dict[str, Any]:

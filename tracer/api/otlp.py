@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,14 +18,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.requests import ClientDisconnect
 
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
+from tracer.auth import Caller
 from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable, UnsupportedMedia
-from tracer.ingest.prepare import prepare, project_of
+from tracer.ingest.prepare import overruled, prepare, project_of
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.otlp.addresses import LOGS, METRICS, TRACES, asked_project
 from tracer.otlp.decode import Rejections, decode_logs, decode_traces
 from tracer.otlp.inflate import inflate, too_large
 from tracer.otlp.parts import count_parts
+from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.prices import PriceBook
 from tracer.settings import Settings
 
@@ -101,8 +103,27 @@ class Accepted:
     rejected: Rejections
 
 
-Accept: TypeAlias = Callable[[Ingest, bytes, bool, str | None], Accepted]
-"""Decodes an inflated body (JSON when True) for a project and hands it to the writer; runs on a thread."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request's records go: into the project of its key, else the one that its headers ask for."""
+
+    asked: str | None = None
+    bound: str | None = None
+
+    @property
+    def project(self) -> str | None:
+        """The one project for all of them; None when each says its own."""
+        return self.bound or self.asked
+
+    def note_overruled(self, records: Sequence[SpanRecord | LogRecord], rejected: Rejections) -> None:
+        """Tell the sender when the key's project was taken instead of another that was named."""
+        count = 0 if self.bound is None else overruled(records, asked=self.asked, bound=self.bound)
+        if count:
+            rejected.notes.append(f"{count} named another project; they were stored in {self.bound!r}, the key's own")
+
+
+Accept: TypeAlias = Callable[[Ingest, bytes, bool, Place], Accepted]
+"""Decodes an inflated body (JSON when True) for its place and hands it to the writer; runs on a thread."""
 
 METRICS_MESSAGE = "Metrics are not stored here; traces and logs are."
 
@@ -139,27 +160,29 @@ for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRI
         )
 
 
-def accept_traces(ingest: Ingest, body: bytes, json: bool, project: str | None) -> Accepted:
+def accept_traces(ingest: Ingest, body: bytes, json: bool, place: Place) -> Accepted:
     """Decode an ExportTraceServiceRequest and hand its spans to the writer."""
     decoded = decode_traces(body, json=json)
     young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
-    spans = prepare(young, asked_project=project, prices=ingest.prices)
+    place.note_overruled(young, decoded.rejected)
+    spans = prepare(young, asked_project=place.project, prices=ingest.prices)
     return Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
 
-def accept_logs(ingest: Ingest, body: bytes, json: bool, project: str | None) -> Accepted:
+def accept_logs(ingest: Ingest, body: bytes, json: bool, place: Place) -> Accepted:
     """Decode an ExportLogsServiceRequest and hand its records to the writer."""
     decoded = decode_logs(body, json=json)
     # A record without a time is as young as its arrival.
     young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
-    logs = [(project_of(log, project), log) for log in young]
+    place.note_overruled(young, decoded.rejected)
+    logs = [(project_of(log, place.project), log) for log in young]
     return Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
 
 
 def traces_answer(rejected: Rejections) -> ExportTraceServiceResponse:
     """What is answered when the spans are on disk."""
     answer = ExportTraceServiceResponse()
-    if rejected.count:
+    if rejected.message:
         answer.partial_success.rejected_spans = rejected.count
         answer.partial_success.error_message = rejected.message
     return answer
@@ -168,7 +191,7 @@ def traces_answer(rejected: Rejections) -> ExportTraceServiceResponse:
 def logs_answer(rejected: Rejections) -> ExportLogsServiceResponse:
     """What is answered when the log records are on disk."""
     answer = ExportLogsServiceResponse()
-    if rejected.count:
+    if rejected.message:
         answer.partial_success.rejected_log_records = rejected.count
         answer.partial_success.error_message = rejected.message
     return answer
@@ -186,12 +209,12 @@ async def _receive(request: Request, accept: Accept) -> Rejections:
     json = _form(request)
     body = await _read(request, ingest.settings.max_body, ingest.budget)
     encoding = request.headers.get("content-encoding", "")
-    return await take(ingest, accept, body, encoding=encoding, json=json, project=asked_project(request.headers))
+    caller: Caller = request.state.caller
+    place = Place(asked_project(request.headers), caller.project)
+    return await take(ingest, accept, body, encoding=encoding, json=json, place=place)
 
 
-async def take(
-    ingest: Ingest, accept: Accept, body: bytes, *, encoding: str, json: bool, project: str | None
-) -> Rejections:
+async def take(ingest: Ingest, accept: Accept, body: bytes, *, encoding: str, json: bool, place: Place) -> Rejections:
     """Inflate, decode and commit a body, and answer with what of it was refused once the rest is on disk.
 
     The budget holds the body's own bytes already; whatever happens, it is given all of them back. Raises a TracerError
@@ -203,7 +226,7 @@ async def take(
         loop = asyncio.get_running_loop()
         inflated, parts = await _open(ingest, body, encoding, json=json)
         held += ingest.budget.take(WEIGHT * len(inflated) + PART_WEIGHT * parts, mine=held)
-        accepted = await loop.run_in_executor(ingest.threads, accept, ingest, inflated, json, project)
+        accepted = await loop.run_in_executor(ingest.threads, accept, ingest, inflated, json, place)
         del body, inflated
         committed = accepted.committed
         if committed is not None:

@@ -16,11 +16,13 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it notes each connectio
 import grpc
 import grpc.aio
 
+from tracer.access.ring import KeyRing
 from tracer.api.answers import RPC_CODES, rpc_status
 from tracer.api.otlp import (
     BODY_TIME_S,
     Accept,
     Ingest,
+    Place,
     accept_logs,
     accept_traces,
     logs_answer,
@@ -28,7 +30,7 @@ from tracer.api.otlp import (
     take,
     traces_answer,
 )
-from tracer.auth import OWNER, Caller, Right, check_right, identify_key
+from tracer.auth import Caller, Right, check_right, identify_key
 from tracer.errors import BadSetting, NotSignedIn, Overloaded, TooSlow, TracerError
 from tracer.otlp.addresses import asked_project
 from tracer.otlp.decode import Rejections
@@ -61,9 +63,10 @@ Handler = Callable[[Messages, Any], Awaitable[bytes]]
 class GrpcDoor:
     """The gRPC server beside the HTTP one, on the same event loop and over the same writer and budget."""
 
-    def __init__(self, ingest: Ingest, store: Store, *, open_server: bool) -> None:
+    def __init__(self, ingest: Ingest, store: Store, keys: KeyRing, *, open_server: bool) -> None:
         self._ingest = ingest
         self._store = store
+        self._keys = keys
         self._open = open_server
         self._server: Any = None
         self._turns = asyncio.Semaphore(MESSAGES_COMING)
@@ -109,10 +112,10 @@ class GrpcDoor:
     ) -> bytes:
         try:
             headers = _headers(context)
-            await self._authorize(headers)
+            caller = await self._authorize(headers)
             body = await self._receive(messages)
-            encoding, project = _encoding(body), asked_project(headers)
-            rejected = await take(self._ingest, accept, body, encoding=encoding, json=False, project=project)
+            place = Place(asked_project(headers), caller.project)
+            rejected = await take(self._ingest, accept, body, encoding=_encoding(body), json=False, place=place)
             return answer(rejected).SerializeToString()
         except TracerError as problem:
             await _refuse(context, problem)
@@ -146,13 +149,14 @@ class GrpcDoor:
             await _refuse(context, problem)
         return metrics_answer().SerializeToString()
 
-    async def _authorize(self, headers: dict[str, str]) -> None:
-        caller: Caller | None = OWNER
-        if not self._open:
-            caller = await to_thread.run_sync(identify_key, headers, self._store)
+    async def _authorize(self, headers: dict[str, str]) -> Caller:
+        caller = await to_thread.run_sync(
+            partial(identify_key, headers, self._store, self._keys, open_server=self._open)
+        )
         if caller is None:
             raise NotSignedIn("This server asks for a key: send it as `authorization: Bearer KEY` or `x-api-key`.")
         check_right(caller, Right.ingest)
+        return caller
 
 
 def _service(package: str, name: str, handler: Handler) -> Any:

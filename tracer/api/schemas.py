@@ -128,6 +128,34 @@ class Shares(Answer):
     next_cursor: str | None
 
 
+class Key(Answer):
+    """A key of a project, without its secret."""
+
+    id: int
+    project: str
+    name: str = Field(examples=["web app"])
+    right: Literal["ingest", "read", "full"]
+    prefix: str = Field(description="How its secret begins.", examples=["ssi_3vYk2Q"])
+    created_at: str
+    created_by: str | None
+    expires_at: str | None
+    last_used_at: str | None = Field(description="Within some ten minutes; null for never.")
+    rate_limit: int | None = Field(description="Requests a minute; null where only the server's own limits hold.")
+
+
+class NewKey(Key):
+    """A key as it is told once."""
+
+    key: str
+
+
+class Keys(Answer):
+    """The keys of the projects that you manage."""
+
+    items: list[Key]
+    next_cursor: str | None
+
+
 class TraceSummary(Answer):
     """One trace's roll-up."""
 

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, CursorText, Limit, ProjectName, Reader, TraceId
+from tracer.auth import Caller
 from tracer.errors import BadRequest, NotFound, Unavailable
 from tracer.ingest.apply import Changes
 from tracer.ingest.people import NewScore, Patch, annotate, drop_score, put_score
@@ -185,8 +186,12 @@ def patch_trace(request: Request, trace_id: TraceId, given: PatchIn, project: Pr
 def add_score(request: Request, given: ScoreIn) -> Any:
     """Keep a score and return it as it is stored. Raises NotFound when its trace was deleted."""
     reader = Reader(request)
+    caller: Caller = request.state.caller
     asked = given.project or asked_project(request.headers)
-    name = project_name(clean(asked)) if asked and asked.strip() else None
+    name = caller.project or (project_name(clean(asked)) if asked and asked.strip() else None)
+    if name is not None and caller.scope.project_ids is not None:
+        with reader.store.reading() as conn:
+            name = project_by_name(conn, scope=caller.scope, name=name).name
     if name is None:
         try:
             with reader.store.reading() as conn:
@@ -200,7 +205,7 @@ def add_score(request: Request, given: ScoreIn) -> Any:
         value=given.value,
         comment=clean(given.comment).strip() or None if given.comment else None,
         source=given.source,
-        author=request.state.caller.name,
+        author=caller.name,
         id=given.id,
     )
 

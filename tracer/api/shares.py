@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.access.links import Link, links, make_link, revoke_link
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.api.scores import TraceHex
 from tracer.api.traces import REFUSALS, Reader
-from tracer.auth import Link, links, make_link, revoke_link
 from tracer.errors import NotFound
 from tracer.queries.projects import project_by_name
 from tracer.queries.traces import trace_by_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tracer.otlp.assemble import is_running
@@ -80,6 +81,16 @@ class PreparedSpan:
 def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
     """The project's name: the header's, else the resource's or the span's own word for it, else `default`."""
     return asked or _named_in(record.resource) or _named_in(record.attributes) or DEFAULT_PROJECT
+
+
+def overruled(records: Sequence[SpanRecord | LogRecord], *, asked: str | None, bound: str) -> int:
+    """How many records name another project than the one that their key is bound to."""
+    if asked is not None and asked.strip():
+        return len(records) if project_name(asked) != bound else 0
+    # Records share their resources: each is asked once for its project.
+    of_resource = {id(record.resource): _named_in(record.resource) for record in records}
+    named = (of_resource[id(record.resource)] or _named_in(record.attributes) for record in records)
+    return sum(name is not None and name != bound for name in named)
 
 
 def _named_in(attributes: Attributes) -> str | None:

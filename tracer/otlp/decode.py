@@ -14,6 +14,8 @@ class Rejections:
     """What of a request was refused, counted by reason."""
 
     reasons: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    """What was done with records that were taken, where their sender should know."""
 
     @property
     def count(self) -> int:
@@ -22,8 +24,9 @@ class Rejections:
 
     @property
     def message(self) -> str:
-        """The reasons in one line that a person can act on; empty when nothing was refused."""
-        return "; ".join(f"{count} refused: {reason}" for reason, count in self.reasons.most_common(5))
+        """The reasons and notes in one line that a person can act on; empty when there are none."""
+        refused = (f"{count} refused: {reason}" for reason, count in self.reasons.most_common(5))
+        return "; ".join((*refused, *self.notes))
 
 
 @dataclass(slots=True)

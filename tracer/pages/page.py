@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Connection
 
-from tracer.auth import Caller
+from tracer.auth import ROUTES, Caller
 from tracer.pages import words
 from tracer.pages.addresses import url
 from tracer.pages.static import static_url
@@ -30,6 +30,13 @@ PAGE_HEADERS = {
     "Vary": "HX-Request, HX-Request-Type",
 }
 """Sent with every page; the guard around the service adds the security headers."""
+
+
+SETTINGS = (
+    ("/settings/keys", "Keys"),
+    ("/settings/prices", "Prices"),
+)
+"""The pages of the settings, in the order of their menu; a reader sees those that they have the right to."""
 
 
 MOST_EVENTS = 100
@@ -61,6 +68,8 @@ NAMES: dict[str, object] = {
     "verdict": words.verdict,
     "trace_cost": words.trace_cost,
     "step_cost": words.step_cost,
+    "ROUTES": ROUTES,
+    "SETTINGS": SETTINGS,
 }
 """What templates may call by name."""
 

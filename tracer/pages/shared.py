@@ -7,7 +7,8 @@ from typing import cast
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tracer.auth import SHARED_COOKIE, open_link
+from tracer.access.links import open_link
+from tracer.auth import SHARED_COOKIE
 from tracer.errors import NotFound
 from tracer.pages.addresses import base_path, url
 from tracer.queries.projects import projects

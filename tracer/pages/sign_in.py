@@ -8,7 +8,8 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tracer.auth import COOKIE, SESSION_LENGTH, close_session, open_session
+from tracer.access.tokens import SESSION_LENGTH, close_session, open_session
+from tracer.auth import COOKIE
 from tracer.errors import NotSignedIn
 from tracer.pages.addresses import base_path, url
 from tracer.pages.page import render

@@ -23,3 +23,5 @@ class Scope:
 
 
 EVERYTHING = Scope()
+
+NOTHING = Scope(frozenset())

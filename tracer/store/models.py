@@ -214,6 +214,27 @@ access_token = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# Keys of projects, kept as hashes; `prefix` is how the secret begins, `old_digest` the hash of the secret before.
+access_key = Table(
+    "access_key",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("allows", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("old_digest", LargeBinary(32), unique=True),
+    Column("old_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("rate_limit", Integer),
+    Index("access_key_project", "project_id"),
+    sqlite_autoincrement=True,
+)
+
 sign_in = Table(
     "sign_in",
     metadata,
