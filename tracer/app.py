@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from tracer import __version__
 from tracer.access.ring import KeyRing
-from tracer.api import compat, deletions, exports, health, keys, metrics, otlp, scores, shares, status, traces
+from tracer.api import compat, deletions, exports, health, keys, metrics, otlp, scores, sessions, shares, status, traces
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify, identify_at_once
@@ -34,6 +34,7 @@ from tracer.pages import compare, shared, sign_in, static, trace, transcript, wi
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
+from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
@@ -152,6 +153,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         deletions.router,
         exports.router,
         metrics.router,
+        sessions.router,
         scores.router,
         shares.router,
         keys.router,
@@ -163,6 +165,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         transcript.router,
         wiring.router,
         compare.router,
+        sessions_page.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

@@ -147,6 +147,22 @@ def upgrade() -> None:
     )
     op.create_index("trace_project_named", "trace", ["project_id", "name", "start_time", "id"])
     op.create_index("trace_project_newest", "trace", ["project_id", "start_time", "id"], unique=False)
+    op.create_index(
+        "trace_session",
+        "trace",
+        ["project_id", "session_id", "start_time", "id"],
+        unique=False,
+        sqlite_where=sa.text("session_id IS NOT NULL"),
+        postgresql_where=sa.text("session_id IS NOT NULL"),
+    )
+    op.create_index(
+        "trace_user",
+        "trace",
+        ["project_id", "user_id", "start_time", "id"],
+        unique=False,
+        sqlite_where=sa.text("user_id IS NOT NULL"),
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+    )
     op.create_table(
         "partial_output",
         sa.Column("trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -388,6 +404,8 @@ def downgrade() -> None:
     )
     op.drop_table("span")
     op.drop_table("partial_output")
+    op.drop_index("trace_user", table_name="trace")
+    op.drop_index("trace_session", table_name="trace")
     op.drop_index("trace_project_newest", table_name="trace")
     op.drop_index("trace_project_named", table_name="trace")
     op.drop_table("trace")

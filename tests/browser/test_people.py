@@ -43,7 +43,7 @@ def test_s38_a_step_and_the_trace_are_scored_from_the_keyboard(page: Page, servi
 def test_s38_tags_a_name_and_a_note_are_kept_and_can_be_taken_back(page: Page, service: Service, project: str) -> None:
     trace, _ = shop(service, project)
     open_trace(page, service, project, trace)
-    page.get_by_role("tree").press("g")
+    page.get_by_role("tree").press("a")
     dialog = page.get_by_role("dialog", name="Tags, name and note")
     page.keyboard.type("golden, to review")
     dialog.get_by_label("Note").fill("Look at\nthe lookup.")
@@ -54,7 +54,7 @@ def test_s38_tags_a_name_and_a_note_are_kept_and_can_be_taken_back(page: Page, s
     expect(page.locator("#head .sub")).to_contain_text("tags golden, to review")
     expect(page.locator("#head .note")).to_have_text("Look at\nthe lookup.")
     page.reload()
-    page.get_by_role("tree").press("g")
+    page.get_by_role("tree").press("a")
     expect(dialog.get_by_label("Tags")).to_have_value("golden, to review")
     dialog.get_by_label("Tags").fill("")
     dialog.get_by_label("Name").fill("")

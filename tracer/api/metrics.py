@@ -51,7 +51,7 @@ def get_metrics(
     begin = read_moment(since, "from")
     length = read_interval(interval) if interval is not None else None
     with store.reading() as conn:
-        found = _project(conn, caller.scope, project)
+        found = project_meant(conn, caller.scope, project)
         answer = metrics(
             conn,
             scope=caller.scope,
@@ -65,12 +65,13 @@ def get_metrics(
     return JsonAnswer({"project": found.name, "of": of, "by": by, **shape.metrics(answer)})
 
 
-def _project(conn: Connection, scope: Scope, name: str | None) -> ProjectRow:
+def project_meant(conn: Connection, scope: Scope, name: str | None) -> ProjectRow:
+    """The project of this name, or without one the only one in sight. Raises BadRequest where there are several."""
     if name:
         return project_by_name(conn, scope=scope, name=name)
     found = projects(conn, scope=scope)
     if len(found) != 1:
-        raise BadRequest("Say of which project: metrics are kept for each.", field="project")
+        raise BadRequest("Say of which project: each has its own.", field="project")
     return found[0]
 
 

@@ -187,6 +187,69 @@ class TraceSummary(Answer):
     partial: Partial | None
 
 
+class SharedTotals(Answer):
+    """What the traces of a session or a user come to; of more than 1,000, the newest 1,000."""
+
+    project: str
+    name: str = Field(description="The first trace's name.")
+    input_preview: str | None = Field(description="What the first trace was asked.")
+    first_start: str
+    last_start: str
+    end_time: str
+    working_ms: float | None = Field(description="How long the finished traces took, added up.")
+    trace_count: int
+    whole: bool = Field(description="False where there are more traces than were counted.")
+    failed_count: int = Field(description="Traces that failed.")
+    span_count: int
+    error_count: int = Field(description="Steps that failed.")
+    llm_call_count: int
+    tokens: Tokens | None
+    cost_usd: float | None
+    partial_count: int = Field(description="Steps whose tokens or price are not known.")
+
+
+class SessionSummary(SharedTotals):
+    """One conversation."""
+
+    session_id: str
+    user_id: str | None
+    user_count: int
+
+
+class User(SharedTotals):
+    """One user."""
+
+    user_id: str
+    session_count: int
+
+
+class Sessions(Answer):
+    """A page of conversations, that with the newest trace first."""
+
+    items: list[SessionSummary]
+    next_cursor: str | None
+    searched_to: str | None = Field(
+        None, description="Set when the time for one page was over: how far back it looked; next_cursor goes on."
+    )
+
+
+class Users(Answer):
+    """A page of users, who was there last first."""
+
+    items: list[User]
+    next_cursor: str | None
+    searched_to: str | None = Field(
+        None, description="Set when the time for one page was over: how far back it looked; next_cursor goes on."
+    )
+
+
+class Session(SessionSummary):
+    """One conversation with its turns, the first one first."""
+
+    items: list[TraceSummary]
+    next_cursor: str | None
+
+
 class Value(Answer):
     """A step's input or output."""
 

@@ -6,7 +6,17 @@ from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
 from tracer.prices import PriceBook
-from tracer.queries.rows import Figures, Metrics, Percentiles, ProjectRow, ScoreRow, SpanRow, Step, TraceRow
+from tracer.queries.rows import (
+    Figures,
+    Metrics,
+    Percentiles,
+    ProjectRow,
+    ScoreRow,
+    SharedRow,
+    SpanRow,
+    Step,
+    TraceRow,
+)
 from tracer.units import DAY, HOUR, millis, rfc3339, usd
 
 
@@ -89,6 +99,32 @@ def trace(row: TraceRow) -> dict[str, Any]:
             {"name": one.name, "value": one.value, "source": one.source, "count": one.count} for one in row.scores
         ],
         "partial": partial,
+    }
+
+
+def shared(row: SharedRow, project: str) -> dict[str, Any]:
+    """A session or a user with totals."""
+    of_user = row.by == "user"
+    own = {"user_id": row.key, "session_count": row.other_count}
+    if not of_user:
+        own = {"session_id": row.key, "user_id": row.other, "user_count": row.other_count}
+    return own | {
+        "project": project,
+        "name": row.name,
+        "input_preview": row.title,
+        "first_start": rfc3339(row.first),
+        "last_start": rfc3339(row.last),
+        "end_time": rfc3339(row.until),
+        "working_ms": _length(row.working),
+        "trace_count": row.trace_count,
+        "whole": row.whole,
+        "failed_count": row.failed_count,
+        "span_count": row.span_count,
+        "error_count": row.error_count,
+        "llm_call_count": row.llm_call_count,
+        "tokens": tokens(row.tokens),
+        "cost_usd": _money(row.cost),
+        "partial_count": row.partial_count,
     }
 
 

@@ -299,7 +299,7 @@ def _side(
         side.size = side.size or len(json.dumps(messages, ensure_ascii=False, default=str).encode())
     elif value is not None and value.mime == "text/plain":
         side.text = text_head(value.raw)
-        side.html = _html_of(side.text, marks)
+        side.html = html_of(side.text, marks)
         if side.html is None:
             side.raw = None
     elif value is not None:
@@ -314,11 +314,12 @@ def _dress(views: list[MessageView], marks: Marks) -> None:
         for part in view.parts:
             if part.text is None or part.kind not in ("text", "reasoning") or len(part.text.head) > left:
                 continue
-            part.html = _html_of(part.text, marks)
+            part.html = html_of(part.text, marks)
             left -= len(part.text.head)
 
 
-def _html_of(text: Text, marks: Marks) -> Markup | None:
+def html_of(text: Text, marks: Marks = NO_MARKS) -> Markup | None:
+    """A text's head with its Markdown and its marks; None when it reads the same without."""
     made = prose(text.head, marks)
     if made is not None:
         return Markup('<div class="md" dir="auto">{}</div>').format(made)

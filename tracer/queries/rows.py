@@ -226,3 +226,41 @@ class Metrics:
     """Set where the work limit was reached: the answer holds the steps from then on."""
     totals: Figures
     series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRow:
+    """The traces of a project that share a session, or a user. Totals are of the newest of them, `trace_count` many."""
+
+    by: str
+    """`session` or `user`."""
+    key: str
+    project_id: int
+    name: str
+    """The first trace's name."""
+    title: str | None
+    """What the first trace was asked."""
+    first: UnixNanos
+    """The start of the first trace that is counted."""
+    last: UnixNanos
+    """The start of the newest trace."""
+    until: UnixNanos
+    """The end of what has finished."""
+    working: Nanos | None
+    """How long the finished traces took, added up."""
+    trace_count: int
+    whole: bool
+    """False where there are more traces than were counted."""
+    failed_count: int
+    """Traces that failed."""
+    span_count: int
+    error_count: int
+    """Steps that failed."""
+    llm_call_count: int
+    tokens: Usage | None
+    cost: NanoUsd | None
+    partial_count: int
+    """Steps whose tokens or cost are not known."""
+    other: str | None
+    """The session's user, or one of the user's sessions."""
+    other_count: int

@@ -261,3 +261,12 @@ def _partial(conn: Connection, row: Row[Any]) -> str | None:
             partial_output.c.trace_pk == row.trace_pk, partial_output.c.span_id == row.span_id
         )
     ).scalar_one_or_none()
+
+
+def speaking_steps(conn: Connection, *, trace: TraceRow) -> list[bytes]:
+    """The spans that may tell what a trace was asked and answered: its main root, then its last model call."""
+    of_it = span.c.trace_pk == trace.received
+    root = select(span.c.span_id).where(of_it, span.c.parent_id.is_(None)).order_by(span.c.start_time, span.c.span_id)
+    calls = select(span.c.span_id).where(of_it, text("kind IN (3, 6)"), span.c.kind == Kind.llm)
+    last = calls.order_by(span.c.start_time.desc(), span.c.span_id)
+    return [row.span_id for query in (root, last) for row in conn.execute(query.limit(1))]

@@ -105,6 +105,25 @@ trace = Table(
     Index("trace_project_newest", "project_id", "start_time", "id"),
     # The runs of one chain, newest first: the run before this one, and what its last runs have in common.
     Index("trace_project_named", "project_id", "name", "start_time", "id"),
+    # The turns of one conversation, and the traces of one user.
+    Index(
+        "trace_session",
+        "project_id",
+        "session_id",
+        "start_time",
+        "id",
+        sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
+    ),
+    Index(
+        "trace_user",
+        "project_id",
+        "user_id",
+        "start_time",
+        "id",
+        sqlite_where=text("user_id IS NOT NULL"),
+        postgresql_where=text("user_id IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 

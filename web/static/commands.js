@@ -4,19 +4,24 @@ import { make, near, typing } from "./dom.js";
 
 /**
  * @typedef {object} Command
- * @property {string} keys as shown: keys apart by a space do the same
+ * @property {string} keys as shown: keys apart by a space do the same, `g→t` is one pressed after the other
  * @property {string} words what it does
  * @property {() => void} [run] none for keys that only make sense where they are pressed
  * @property {boolean} [alike] one of several that the list of keys sums up in another line
  */
 
-export class Commands {
-  /** @param {Command[]} commands */
-  constructor(commands) {
-    this.commands = commands;
+const THEN = "→";
+const THEN_MS = 1500; // so long the second key of two may take
+
+class Commands {
+  constructor() {
+    /** @type {Command[]} */
+    this.commands = [];
     /** @type {Map<string, Command>} */
     this.byKey = new Map();
-    for (const command of commands) for (const key of command.keys.split(" ")) this.byKey.set(key, command);
+    /** The first key of two, as long as the second is waited for. */
+    this.first = "";
+    this.until = 0;
     this.dialog = document.createElement("dialog");
     this.dialog.id = "commands";
     document.body.append(this.dialog);
@@ -30,6 +35,12 @@ export class Commands {
     });
   }
 
+  /** Add actions, before those that are there. @param {Command[]} commands */
+  add(commands) {
+    this.commands = [...commands, ...this.commands];
+    for (const command of commands) for (const key of command.keys.split(" ")) this.byKey.set(key, command);
+  }
+
   /** @param {KeyboardEvent} event */
   #key(event) {
     if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
@@ -40,10 +51,16 @@ export class Commands {
     }
     if (event.defaultPrevented || this.dialog.open || typing(event)) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const command = this.byKey.get(event.key);
-    if (!command?.run) return;
-    event.preventDefault();
-    command.run();
+    const two = event.timeStamp < this.until ? this.byKey.get(this.first + THEN + event.key) : undefined;
+    this.until = 0;
+    const command = two ?? this.byKey.get(event.key);
+    if (command?.run) {
+      event.preventDefault();
+      command.run();
+    } else if ([...this.byKey.keys()].some((keys) => keys.startsWith(event.key + THEN))) {
+      this.first = event.key;
+      this.until = event.timeStamp + THEN_MS;
+    }
   }
 
   /** List all keys. */
@@ -52,7 +69,7 @@ export class Commands {
     for (const { keys, words, alike } of this.commands) {
       if (alike) continue;
       const term = make("dt");
-      for (const key of keys.split(" ")) term.append(make("kbd", "", key), " ");
+      for (const key of keys.split(" ")) for (const one of key.split(THEN)) term.append(make("kbd", "", one), " ");
       const line = make("div");
       line.append(term, make("dd", "", words));
       list.append(line);
@@ -92,7 +109,7 @@ export class Commands {
           item.id = `palette-${place}`;
           item.setAttribute("role", "option");
           item.setAttribute("aria-selected", String(place === at));
-          item.append(make("kbd", "", keys.split(" ")[0] ?? ""));
+          item.append(make("kbd", "", keys.split(" ")[0]?.replace(THEN, " ") ?? ""));
           return item;
         }),
       );
@@ -133,3 +150,5 @@ export class Commands {
     this.dialog.showModal();
   }
 }
+
+export const commands = new Commands();

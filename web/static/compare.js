@@ -1,7 +1,7 @@
 // The comparison of two traces: one line a step, drawn only where it is seen; the chosen pair is fetched.
 
 import "./split.js";
-import { Commands } from "./commands.js";
+import { commands } from "./commands.js";
 import { address, asked, byId, htmx, make, near, say } from "./dom.js";
 import { cost, count, duration } from "./format.js";
 import { KINDS } from "./rows.js";
@@ -338,7 +338,7 @@ const comparison = new Comparison();
 /** @param {string} link */
 const follow = (link) => /** @type {HTMLElement | null} */ (document.querySelector(link))?.click();
 
-const commands = new Commands([
+commands.add([
   { keys: "↑ ↓", words: "Go to the step above or below" },
   { keys: "Home End", words: "Go to the first or the last step" },
   { keys: "Enter", words: "Go from the steps to the texts" },
@@ -347,8 +347,6 @@ const commands = new Commands([
   { keys: "o", words: "Show differences only, or all steps", run: () => comparison.toggle() },
   { keys: "x", words: "Swap the two", run: () => follow("[data-swap]") },
   { keys: "P", words: "Compare with another trace", run: () => follow("[data-other]") },
-  { keys: "?", words: "List all keys", run: () => commands.openKeys() },
-  { keys: "Ctrl+K ⌘K", words: "Find an action by its name", run: () => commands.openPalette() },
 ]);
 
 void comparison.start();

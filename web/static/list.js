@@ -29,18 +29,9 @@ document.addEventListener("htmx:after:swap", () => {
 });
 
 document.addEventListener("click", (event) => {
-  if (near(event, "#newer")) {
-    scrollTo({ top: 0 });
-    refresh(false);
-    return;
-  }
-  const row = near(event, "#traces tr");
-  if (!row || near(event, "a,button,summary") || !(event instanceof MouseEvent)) return;
-  if (String(getSelection())) return;
-  const link = row.querySelector("a");
-  if (!link) return;
-  if (event.ctrlKey || event.metaKey) window.open(link.href, "_blank", "noopener");
-  else location.assign(link.href);
+  if (!near(event, "#newer")) return;
+  scrollTo({ top: 0 });
+  refresh(false);
 });
 
 // Whoever opens a trace from here can go on to the next one there.

@@ -1,5 +1,6 @@
 // What every page has: the stream of changes, colours, copying, and clocks that go on.
 
+import { commands } from "./commands.js";
 import { byId, htmx, near, recall, remember, say, serverNow } from "./dom.js";
 import { ago, duration } from "./format.js";
 
@@ -167,3 +168,19 @@ function tickClocks() {
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 setInterval(tickAgo, 5000);
 setInterval(tickClocks, calm ? 1000 : 250);
+
+/* Keys that every page has. */
+
+/** @param {string} key of a page of the project */
+function go(key) {
+  /** @type {HTMLElement | null} */ (document.querySelector(`#places [data-go="${key}"]`))?.click();
+}
+
+commands.add([
+  ...[...document.querySelectorAll("#places [data-go]")].map((link) => {
+    const key = /** @type {HTMLElement} */ (link).dataset.go ?? "";
+    return { keys: `g→${key}`, words: `Go to ${link.textContent}`, run: () => go(key) };
+  }),
+  { keys: "?", words: "List all keys", run: () => commands.openKeys() },
+  { keys: "Ctrl+K ⌘K", words: "Find an action by its name", run: () => commands.openPalette() },
+]);

@@ -1,7 +1,7 @@
 // The trace page: one tree, its readings, and the keys that work anywhere on the page.
 
 import "./split.js";
-import { Commands } from "./commands.js";
+import { commands } from "./commands.js";
 import { address, asked, byId, near, say } from "./dom.js";
 import { neighbour, placeInList } from "./journey.js";
 import { People } from "./people.js";
@@ -91,7 +91,7 @@ function press(part) {
   /** @type {HTMLElement | null} */ (document.querySelector(`#step ${part}`))?.click();
 }
 
-const commands = new Commands([
+commands.add([
   { keys: "↑ ↓", words: "Go to the step above or below" },
   { keys: "← →", words: "Fold or unfold; go to the step around it or the first in it" },
   { keys: "Home End", words: "Go to the first or the last step" },
@@ -139,7 +139,7 @@ const commands = new Commands([
     ? [
         { keys: "s", words: "Score this step", run: () => people.scoreStep() },
         { keys: "S", words: "Score the whole trace", run: () => people.scoreTrace() },
-        { keys: "g", words: "Tag, name or annotate the trace", run: () => people.annotate() },
+        { keys: "a", words: "Tag, name or annotate the trace", run: () => people.annotate() },
         { keys: "l", words: "Share the trace by a read-only link", run: () => people.shareTrace() },
         { keys: "p", words: "Compare with the run of this chain before", run: () => compare(0) },
         { keys: "P", words: "Compare with another trace", run: () => compare(1) },
@@ -149,8 +149,6 @@ const commands = new Commands([
   { keys: "y", words: "Copy the whole output", run: () => press("[data-copy-url$=output]") },
   { keys: "Y", words: "Copy the whole input", run: () => press("[data-copy-url$=input]") },
   { keys: "u", words: "Copy the curl command that fetches this step", run: () => press("[data-curl]") },
-  { keys: "?", words: "List all keys", run: () => commands.openKeys() },
-  { keys: "Ctrl+K ⌘K", words: "Find an action by its name", run: () => commands.openPalette() },
 ]);
 
 const tabs = byId("readings");

@@ -42,11 +42,11 @@ def preview(span: SpanRecord, facts: Facts, logs: Sequence[LogRecord] = ()) -> t
     Costs the same for long texts as for short ones: of those only the beginning, and a last message, is read.
     """
     if facts.kind in _PLAIN_KINDS:
-        asked, answered = _plainly(span, "input", _ASKED), _plainly(span, "output", _ANSWERED)
-        if asked is not None and answered is not None:
-            return asked, answered
+        given, given_back = _plainly(span, "input", _ASKED), _plainly(span, "output", _ANSWERED)
+        if given is not None and given_back is not None:
+            return given, given_back
     content = read_content(skimmed(span), logs)
-    return _asked(content), _answered(content, facts.kind)
+    return _line(asked(content)), _line(answered(content, facts.kind))
 
 
 def _plainly(span: SpanRecord, side: str, keys: Sequence[str]) -> str | None:
@@ -59,7 +59,8 @@ def _plainly(span: SpanRecord, side: str, keys: Sequence[str]) -> str | None:
     return _line(said)
 
 
-def _asked(content: Content) -> str | None:
+def asked(content: Content) -> str | None:
+    """What a step was asked, in the words of who asked, whole; None when it tells of nothing."""
     said = _last_said(content.input_messages, "user")
     if said is None and content.embeddings:
         said = " · ".join(str(entry["text"]) for entry in content.embeddings[:5] if entry.get("text"))
@@ -69,10 +70,11 @@ def _asked(content: Content) -> str | None:
         said = _last_said(content.input_messages, None)
     if not said and content.tool is not None:
         said = gist(content.tool.get("arguments"), _ASKED)
-    return _line(said)
+    return said
 
 
-def _answered(content: Content, kind: Kind) -> str | None:
+def answered(content: Content, kind: Kind) -> str | None:
+    """What a step answered, in words, whole; None when it tells of nothing."""
     said = None
     for message in content.output_messages or ():
         said = messages.text_of(message).strip() or None
@@ -87,7 +89,7 @@ def _answered(content: Content, kind: Kind) -> str | None:
         said = gist(content.output.value, _ANSWERED)
     if not said and content.tool is not None:
         said = gist(content.tool.get("result"), _ANSWERED)
-    return _line(said)
+    return said
 
 
 def _line(said: str | None) -> str | None:
