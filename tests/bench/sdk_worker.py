@@ -72,6 +72,8 @@ def phoenix(url: str) -> Ready:
 
 
 def mlflow(url: str) -> Ready:
+    """MLflow sending OTLP; without the exporter's package it would record and send nothing, and say nothing."""
+    load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{url}/v1/traces"
     os.environ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
     mlflow = load("mlflow")
