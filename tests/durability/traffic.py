@@ -193,7 +193,7 @@ class Senders:
     """
 
     def __init__(self, *addresses: Callable[[], str], seed: int, count: int = 4, pause_s: float = 0.02) -> None:
-        pause_s *= counted(4, 1)
+        pause_s *= counted(16, 1)
         self.traffic = Traffic(seed, senders=count)
         self.all = [
             Sender(self.traffic, number, addresses[number % len(addresses)], pause_s=pause_s) for number in range(count)

@@ -2,8 +2,8 @@
 
 One interpreter uses one core. What costs in indexing is splitting texts and joining segments; both only read the
 database, so a process of its own can do them and leave the writing to the service, in whose order of writers it stays.
-That process needs nothing but the database's address, and ends with the service, however that ends: its end of the
-connection is closed then.
+That process needs nothing but the database's address, and ends with the service, however that ends: what it waits for
+on its standard input is that nobody holds the other end any more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,7 +103,7 @@ class Beside:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tracer.search.beside", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
             )
         except OSError as problem:
@@ -133,10 +134,10 @@ class Beside:
         self._pipe.close()
         self.process.terminate()
         try:
-            self.process.wait(END_S)
+            self.process.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            self.process.communicate()
 
     def _send(self, what: object) -> None:
         try:
@@ -198,10 +199,17 @@ def serve(pipe: Connection) -> None:
         pipe.send(answer)
 
 
+def _end_with_the_service() -> None:
+    """End at once, in the middle of whatever is made, when the service is gone."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
+
+
 def main(number: int) -> None:
     """Serve the connection whose file has this number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a key for the service, which ends this process itself
     os.nice(POLITENESS)
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
     with suppress(EOFError, OSError):
         serve(Connection(number))
 
