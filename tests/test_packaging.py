@@ -104,7 +104,7 @@ def test_the_wheel_names_its_version_command_and_licence(built: tuple[Path, Path
 
     assert metadata["Version"] == tracer.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert "stepscope = tracer.cli:main" in commands
+    assert "stepscope = tracer.entry:main" in commands
     assert licence == (ROOT / "LICENSE").read_bytes()
 
 

@@ -1,6 +1,6 @@
 """`python -m tracer` is the command `stepscope`."""
 
-from tracer.cli import main
+from tracer.entry import main
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,21 @@ from starlette.exceptions import HTTPException
 
 from tracer import __version__
 from tracer.access.ring import KeyRing
-from tracer.api import compat, deletions, exports, health, keys, metrics, otlp, scores, sessions, shares, status, traces
+from tracer.api import (
+    compat,
+    deletions,
+    exports,
+    health,
+    imports,
+    keys,
+    metrics,
+    otlp,
+    scores,
+    sessions,
+    shares,
+    status,
+    traces,
+)
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, check_right, identify, identify_at_once
@@ -30,7 +44,7 @@ from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
-from tracer.pages import compare, shared, sign_in, static, trace, transcript, wiring
+from tracer.pages import compare, markdown, shared, sign_in, static, trace, transcript, wiring
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import prices as prices_page
@@ -152,6 +166,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         traces.router,
         deletions.router,
         exports.router,
+        imports.router,
         metrics.router,
         sessions.router,
         scores.router,
@@ -166,6 +181,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         wiring.router,
         compare.router,
         sessions_page.router,
+        markdown.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

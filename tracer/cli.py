@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from tracer import __version__
-from tracer.errors import BadSetting, DatabaseAway, DatabaseTooNew, TracerError
 from tracer.settings import Settings, load_settings
+from tracer.terminal.commands import COMMANDS, run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-EXIT_BAD_SETTING = 2
 
 
 def _setting(name: str, metavar: str, *words: str) -> Callable[[Command], Command]:
@@ -168,17 +166,10 @@ def create_key(config: str | None, project: str, right: str, name: str, days: in
     click.echo(run_create_key(load_settings(flags, config=config), project=project, right=right, name=name, days=days))
 
 
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
 def main() -> None:
     """Run the command; a problem that we name is one sentence on standard error."""
-    try:
-        cli(prog_name="stepscope")
-    except BadSetting as problem:
-        _complain(problem)
-        sys.exit(EXIT_BAD_SETTING)
-    except (DatabaseAway, DatabaseTooNew, TracerError) as problem:
-        _complain(problem)
-        sys.exit(1)
-
-
-def _complain(problem: TracerError) -> None:
-    click.echo(f"stepscope: {problem.message}", err=True)
+    run(cli)

@@ -34,6 +34,9 @@ HEADERS = {
 FORM_LIMIT = 1 << 20
 """Bytes of a body that is not OTLP, whose routes have a limit of their own."""
 
+OWN_LIMITS = frozenset({"/api/v1/import"})
+"""Addresses beside those of OTLP that hold a body to the setting `max_body` themselves."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -69,7 +72,8 @@ class Guard:
             self._check_host(headers)
             if scope["method"] not in SAFE_METHODS:
                 self._check_origin(headers)
-                if not is_otlp(scope["path"].removeprefix(self._base_path)):
+                path = scope["path"].removeprefix(self._base_path)
+                if not is_otlp(path) and path not in OWN_LIMITS:
                     receive = _limited(receive, headers)
         except TracerError as problem:
             await self._refuse(Request(scope), problem)(scope, receive, marked)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import TypeVar
 
 import click
 
-from tracer.errors import BadSetting, DatabaseAway, TracerError, Unavailable
+from tracer.errors import BadSetting, DatabaseAway, Unavailable
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.reclaim import database_size, size_in_use
@@ -24,38 +22,12 @@ from tracer.prices import PriceBook
 from tracer.queries.projects import project_by_name
 from tracer.queries.scope import EVERYTHING
 from tracer.settings import Settings
+from tracer.sources.changes import patiently
+from tracer.sources.database import opened
 from tracer.store.engine import Store
-from tracer.store.migrate import revisions
 from tracer.units import DAY, UnixNanos, format_bytes, format_count, parse_length, parse_rfc3339, rfc3339
 
-T = TypeVar("T")
 TELL_EVERY_S = 1.0
-TRIES = 30
-"""How often, a second apart, a database that is busy or away is asked again."""
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Store]:
-    """The database as it is: it is neither made nor migrated.
-
-    Raises DatabaseAway when it is not there, or has not this version's schema.
-    """
-    url = settings.database_url
-    store = Store(url, durability=settings.durability)
-    try:
-        if store.file is not None and not store.file.exists():
-            raise DatabaseAway(f"There is no database at {store.file}.")
-        try:
-            with store.reading() as connection:
-                pending = revisions(connection).pending
-        except TracerError as problem:
-            raise DatabaseAway(f"{store.description}: {problem.message}") from problem
-        if pending:
-            words = ", ".join(pending)
-            raise DatabaseAway(f"The database lacks the migrations {words}: run `stepscope migrate` first.")
-        yield store
-    finally:
-        store.close()
 
 
 def run_verify(settings: Settings, *, as_json: bool) -> int:
@@ -160,27 +132,18 @@ def _age(settings: Settings, older_than: str | None) -> int | None:
 
 def _carry_out(deleter: Deleter, ask: Callable[[], Receipt]) -> None:
     """Do one deletion here, or watch it when a running server has taken it up."""
-    receipt = _patiently(ask)
+    receipt = patiently(ask)
     telling = _Telling()
     while receipt.state not in ("done", "failed"):
-        if not _patiently(partial(deleter.carry_out, receipt.id, told=telling)):
+        if not patiently(partial(deleter.carry_out, receipt.id, told=telling)):
             time.sleep(TELL_EVERY_S)
-        receipt = _patiently(partial(deleter.receipt, receipt.id))
+        receipt = patiently(partial(deleter.receipt, receipt.id))
         telling(receipt)
     words = f"{format_count(receipt.traces)} traces with {format_count(receipt.spans)} spans"
     if receipt.state == "failed":
         raise Unavailable(f"The deletion failed after {words}; the server's log says why.")
     telling.end()
     click.echo(f"Deleted {words}.")
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    for _ in range(TRIES):
-        try:
-            return ask()
-        except Unavailable:
-            time.sleep(1)
-    return ask()
 
 
 class _Telling:

@@ -1,7 +1,9 @@
-"""A trace written out whole, of any size: as OTLP that can be sent anywhere, or as the JSON of this interface."""
+"""Traces written out whole, one or all that a search finds, of any size, in constant memory."""
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -10,18 +12,20 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from tracer.api import shape
-from tracer.api.traces import REFUSALS, ProjectName, Reader, TraceId
+from tracer.api.takeout.forms import Format, Of, form_of, stream
+from tracer.api.takeout.pieces import SPANS_AT_ONCE
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
+from tracer.errors import BadRequest
 from tracer.otlp.encode import logs_line, traces_line
 from tracer.queries.outline import outline
 from tracer.queries.projects import project_by_name
 from tracer.queries.rows import TraceRow
-from tracer.queries.steps import records_of, steps_of
+from tracer.queries.steps import steps_of, whole_spans
 from tracer.queries.traces import trace_by_id
+from tracer.queries.walk import Wanted, check
+from tracer.units import SECOND, rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["export"], responses=REFUSALS)
-
-SPANS_AT_ONCE = 100
-"""Spans of one transaction and one line: a download at any speed holds no transaction open."""
 
 ENDINGS = {"otlp": ("jsonl", "application/x-ndjson"), "json": ("json", "application/json")}
 _encode = msgspec.json.Encoder().encode
@@ -55,12 +59,58 @@ def export_trace(
     return StreamingResponse(parts, media_type=media, headers=headers)
 
 
+@router.get("/export", response_class=StreamingResponse)
+def export_traces(
+    request: Request,
+    project: ProjectName = None,
+    q: Annotated[
+        str, Query(max_length=4000, description="What to look for; everything without.", examples=["timeout"])
+    ] = "",
+    since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
+    until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
+    format: Annotated[
+        Format,
+        Query(
+            description="`jsonl`: a trace a line, whole, as an import takes it; `otlp`: lines of OTLP/JSON; `csv` and "
+            "`parquet`: tables."
+        ),
+    ] = "jsonl",
+    of: Annotated[Of, Query(description="What a row of a table is.")] = "traces",
+) -> Response:
+    """All traces that a search finds, streamed, each once while others arrive: those that are there when it begins.
+
+    They come in the order in which they were received, with `q` the newest first. Should the export break off, the
+    answer ends without its last chunk: every HTTP client reports that as an error.
+    """
+    reader = Reader(request)
+    form = form_of(format, of, reader.prices)
+    named = None
+    if project:
+        with reader.store.reading() as conn:
+            named = project_by_name(conn, scope=reader.scope, name=project)
+    if q.strip() and reader.settings.search == "off":
+        raise BadRequest("Searching is switched off on this server (STEPSCOPE_SEARCH=off).", field="q")
+    wanted = Wanted(
+        reader.scope,
+        named.id if named is not None else None,
+        q,
+        read_moment(since, "from"),
+        read_moment(until, "to"),
+        reader.abandoned_after,
+    )
+    check(wanted)
+    moment = re.sub(r"[-:]", "", rfc3339(time.time_ns() // SECOND * SECOND))
+    name = f"{named.slug if named is not None else 'traces'}-{moment}.{form.ending}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(stream(reader.store, wanted, form), media_type=form.media, headers=headers)
+
+
 def _otlp(reader: Reader, row: TraceRow, ids: Sequence[bytes]) -> Iterator[bytes]:
     for part in _parts(ids):
         with reader.store.reading() as conn:
-            found = list(records_of(conn, trace=row, span_ids=part))
-        yield traces_line([record for record, _ in found])
-        logs = [log for _, joined in found for log in joined]
+            found = list(whole_spans(conn, trace=row, span_ids=part))
+        yield traces_line(one.record for one in found)
+        logs = [log for one in found for log in one.logs]
         if logs:
             yield logs_line(logs)
 

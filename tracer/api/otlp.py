@@ -145,7 +145,7 @@ async def receive_logs(request: Request) -> Response:
 async def receive_metrics(request: Request) -> Response:
     """Answer 200 with a partial success that says that metrics are not stored, so that exporters log no errors."""
     _form(request)
-    await _read(request, request.app.state.ingest.settings.max_body)
+    await read_body(request, request.app.state.ingest.settings.max_body)
     return _answer(request, metrics_answer(), {"errorMessage": METRICS_MESSAGE})
 
 
@@ -207,7 +207,7 @@ def metrics_answer() -> ExportMetricsServiceResponse:
 async def _receive(request: Request, accept: Accept) -> Rejections:
     ingest: Ingest = request.app.state.ingest
     json = _form(request)
-    body = await _read(request, ingest.settings.max_body, ingest.budget)
+    body = await read_body(request, ingest.settings.max_body, ingest.budget)
     encoding = request.headers.get("content-encoding", "")
     caller: Caller = request.state.caller
     place = Place(asked_project(request.headers), caller.project)
@@ -286,7 +286,7 @@ def _form(request: Request) -> bool:
     raise UnsupportedMedia(f"Content-Type {kind[:60]!r} is not served: use {PROTOBUF} or {JSON}.")
 
 
-async def _read(request: Request, limit: int, budget: Budget | None = None) -> bytes:
+async def read_body(request: Request, limit: int, budget: Budget | None = None) -> bytes:
     """Read the body as it came, within the limit and in time; the budget holds its length on return."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:

@@ -357,6 +357,22 @@ class Deletion(Answer):
     finished_at: str | None
 
 
+class Rejected(Answer):
+    """What of a request was refused, and why."""
+
+    count: int
+    message: str
+
+
+class Import(Answer):
+    """What an import's lines held, and what of it was refused."""
+
+    traces: int
+    spans: int
+    scores: int
+    rejected: Rejected
+
+
 class OwnPrice(Answer):
     """One entry of your own price table: dollars for a million tokens."""
 

@@ -53,8 +53,20 @@ class Patch:
     note: str | None = None
 
 
-def put_score(sql: Sql, score: NewScore, *, project_id: int, now: int) -> Changes:
-    """Keep a score, or replace the one with its id. Raises NotFound when its trace was deleted."""
+def put_score(
+    sql: Sql,
+    score: NewScore,
+    *,
+    project_id: int,
+    now: int,
+    created_at: int | None = None,
+    updated_at: int | None = None,
+) -> Changes:
+    """Keep a score, or replace the one with its id. Raises NotFound when its trace was deleted.
+
+    A score from elsewhere brings its own `created_at` and `updated_at` (Unix nanoseconds): one that was changed here
+    since stays.
+    """
     key = (project_id, score.trace_id)
     lock_traces(sql, [score.trace_id])
     if deleted_among(sql, [key]):
@@ -63,13 +75,38 @@ def put_score(sql: Sql, score: NewScore, *, project_id: int, now: int) -> Change
     given = (
         project_id, score.trace_id, score.span_id, score.identity, score.name,
         None if isinstance(value, str) else float(value), value if isinstance(value, str) else None,
-        int(isinstance(value, bool)), score.comment, score.source, score.author, now, now,
+        int(isinstance(value, bool)), score.comment, score.source, score.author,
+        now if created_at is None else created_at, now if updated_at is None else updated_at,
     )  # fmt: skip
     kept = ("project_id", "score_id", "created_at")
     replaced = ", ".join(f"{name} = excluded.{name}" for name in SCORE_COLUMNS if name not in kept)
-    before = sql.rows("SELECT trace_id FROM score WHERE project_id = ? AND score_id = ?", [project_id, score.identity])
+    before = sql.rows(
+        "SELECT trace_id, updated_at FROM score WHERE project_id = ? AND score_id = ?", [project_id, score.identity]
+    )
+    if updated_at is not None and any(row.updated_at >= updated_at for row in before):
+        return Changes(at=now)
     sql.insert("score", SCORE_COLUMNS, [given], then=f"ON CONFLICT (project_id, score_id) DO UPDATE SET {replaced}")
     return _changed(sql, [key, *((project_id, row.trace_id) for row in before)], now)
+
+
+def restore_note(sql: Sql, trace_id: bytes, given: Patch, *, project_id: int, now: int) -> Changes:
+    """Add what people said of a trace elsewhere to what they say here; where both name it, what is here stays.
+
+    Raises NotFound when the trace was deleted.
+    """
+    rows = sql.rows(
+        "SELECT name, tags, note FROM annotation WHERE trace_id = ? AND project_id = ?", [trace_id, project_id]
+    )
+    here = rows[0] if rows else None
+    tags = tuple(json.loads(here.tags)) if here is not None and here.tags else ()
+    patch = Patch(
+        name=given.name if here is None or here.name is None else None,
+        tags=tuple(dict.fromkeys((*tags, *(given.tags or ())))),
+        note=given.note if here is None or here.note is None else None,
+    )
+    if patch == Patch(tags=tags):
+        return Changes(at=now)
+    return annotate(sql, trace_id, patch, project_id=project_id, now=now)
 
 
 def drop_score(sql: Sql, row_id: int, *, now: int) -> Changes:

@@ -47,7 +47,7 @@ def _step(level: int, step: Step) -> str:
     parts += _side("Input", content.input_messages, content.input)
     for number, document in enumerate(content.documents or [], 1):
         score = f", score {document['score']}" if document.get("score") is not None else ""
-        parts.append(f"\n**Document {number}{score}**\n" + _fenced(_text(document.get("content")), "text"))
+        parts.append(f"\n**Document {number}{score}**\n" + _fenced(as_text(document.get("content")), "text"))
     parts += _side("Output", content.output_messages, content.output)
     return "".join(parts)
 
@@ -56,29 +56,34 @@ def _side(title: str, messages: list[Message] | None, value: Value | None) -> It
     if messages:
         for message in messages:
             sent = message.get("parts")
-            parts = [_part(part) for part in sent] if isinstance(sent, list) else [(_text(sent), "text")]
+            parts = [part_text(part) for part in sent] if isinstance(sent, list) else [(as_text(sent), "text")]
             blocks = "".join(_fenced(text, language) for text, language in parts)
             yield f"\n**{title}, {message.get('role') or 'message'}**\n{blocks}"
     elif value is not None:
         yield f"\n**{title}**\n" + _fenced(value.raw, "text" if value.mime == "text/plain" else "json")
 
 
-def _part(part: object) -> tuple[str, str]:
+def part_text(part: object) -> tuple[str, str]:
     """A part's text, and in which language it is."""
     if isinstance(part, dict) and part.get("type") in ("text", "reasoning"):
-        return _text(part.get("content")), "text"
+        return as_text(part.get("content")), "text"
     if isinstance(part, dict) and part.get("type") in ("blob", "uri"):
         return f"{part.get('mime_type') or 'a file'} {str(part.get('uri') or '')[:200]}", "text"
     return pretty_json(part), "json"
 
 
-def _text(sent: object) -> str:
+def as_text(sent: object) -> str:
+    """What was sent as a text: itself, or as JSON."""
     return sent if isinstance(sent, str) else "" if sent is None else pretty_json(sent)
 
 
 def _fenced(text: str, language: str) -> str:
-    """A block that the text itself cannot end."""
     shown = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n… {len(text) - MOST_TEXT:,} more characters"
+    return fenced(shown, language)
+
+
+def fenced(shown: str, language: str) -> str:
+    """A block that the text itself cannot end."""
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"\n{fence}{language}\n{shown}\n{fence}\n"

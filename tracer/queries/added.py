@@ -102,7 +102,9 @@ def _value(row: Row[Any]) -> float | bool | str:
     return bool(row.number) if row.boolean else float(row.number)
 
 
-def scores_of(conn: Connection, *, trace: TraceRow, span_id: str | None = None) -> list[ScoreRow]:
+def scores_of(
+    conn: Connection, *, trace: TraceRow, span_id: str | None = None, limit: int | None = SHOWN
+) -> list[ScoreRow]:
     """The scores of a trace and its steps, or of one step, in the order in which they came; "" for the trace's own."""
     where: list[ColumnElement[bool]] = [
         score.c.trace_id == bytes.fromhex(trace.trace_id),
@@ -110,7 +112,7 @@ def scores_of(conn: Connection, *, trace: TraceRow, span_id: str | None = None) 
     ]
     if span_id is not None:
         where.append(score.c.span_id == bytes.fromhex(span_id) if span_id else score.c.span_id.is_(None))
-    query = _scores().where(*where).order_by(score.c.id).limit(SHOWN)
+    query = _scores().where(*where).order_by(score.c.id).limit(limit)
     return [_score_row(row) for row in conn.execute(query)]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import ColumnElement, Connection, Row, select, text
 
 from tracer.errors import NotFound
 from tracer.otlp.dialects import read_content
@@ -57,7 +58,7 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
     place = Placed(0, 0, len(children), row.parent_id is not None and parent is None)
     child_error = any(child.status == Status.error for child in children)
     logs = _logs(conn, trace, raw)
-    return _step(conn, trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
+    return _step(trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
 
 
 STEPS_AT_ONCE = 200
@@ -86,7 +87,7 @@ def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Ste
     bodies = _bodies(conn, trace)
     place = Placed(0, 0, 0, False)
     return [
-        _step(conn, trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
+        _step(trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
         for one in found.values()
     ]
 
@@ -106,24 +107,47 @@ def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) ->
         for span_id in some:
             row = rows.get(span_id)
             if row is not None:
-                yield _step(conn, trace, row, place, False, bodies, logs.get(span_id, []), _partial(conn, row))
+                yield _step(trace, row, place, False, bodies, logs.get(span_id, []), _partial(conn, row))
 
 
-def records_of(
-    conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]
-) -> Iterator[tuple[SpanRecord, list[LogRecord]]]:
-    """These spans of a trace as they came, each with the log records that were joined to it."""
-    bodies, trace_id = _bodies(conn, trace), bytes.fromhex(trace.trace_id)
-    found = conn.execute(select(span).where(span.c.trace_pk == trace.received, span.c.span_id.in_(span_ids)))
-    rows = {row.span_id: row for row in found}
-    where = [log_record.c.trace_id == trace_id, log_record.c.project_id == trace.project_id]
-    logs: dict[bytes, list[LogRecord]] = {}
-    for one in conn.execute(select(log_record).where(*where, log_record.c.span_id.in_(span_ids))):
-        logs.setdefault(one.span_id, []).append(decode_log(one))
-    for span_id in span_ids:
-        row = rows.get(span_id)
-        if row is not None:
-            yield record_of(trace_id, row, bodies.read(place_of(row))), logs.get(span_id, [])
+@dataclass(frozen=True, slots=True)
+class WholeSpan:
+    """A span in every form: as someone opens it, as it came, and the log records that were joined to it."""
+
+    step: Step
+    record: SpanRecord
+    logs: list[LogRecord]
+
+
+def span_ids_of(conn: Connection, *, trace: TraceRow) -> list[bytes]:
+    """The ids of a trace's spans in tree order."""
+    rows = conn.execute(select(span.c.span_id, span.c.parent_id, span.c.start_time).where(_of(trace))).all()
+    return [rows[place.index].span_id for place in tree_order(rows)]
+
+
+def whole_spans(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes] | None = None) -> Iterator[WholeSpan]:
+    """These spans of a trace in the order given, each read once; all of them in tree order without a list.
+
+    A running step's text so far stands among the attributes of its record, as its client sent it.
+    """
+    wanted = select(span).where(_of(trace))
+    if span_ids is not None:
+        wanted = wanted.where(span.c.span_id.in_(span_ids))
+    rows = conn.execute(wanted).all()
+    if span_ids is None:
+        in_order = [rows[place.index] for place in tree_order(rows)]
+        logs = _logs(conn, trace)
+    else:
+        by_id = {row.span_id: row for row in rows}
+        in_order = [by_id[span_id] for span_id in span_ids if span_id in by_id]
+        logs = _logs(conn, trace, span_ids)
+    bodies, place = _bodies(conn, trace), Placed(0, 0, 0, False)
+    for row in in_order:
+        partial, joined = _partial(conn, row), logs.get(row.span_id, [])
+        step, record = _whole(trace, row, place, False, bodies, joined, partial)
+        if partial is not None:
+            record.attributes = {**record.attributes, "stepscope.output.partial": partial}
+        yield WholeSpan(step, record, joined)
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
@@ -139,11 +163,10 @@ def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
     for place in tree_order(rows):
         row = rows[place.index]
         failed = row.span_id in failed_below
-        yield _step(conn, trace, row, place, failed, bodies, logs.get(row.span_id, []), partials.get(row.span_id))
+        yield _step(trace, row, place, failed, bodies, logs.get(row.span_id, []), partials.get(row.span_id))
 
 
 def _step(
-    conn: Connection,
     trace: TraceRow,
     row: Row[Any],
     place: Placed,
@@ -152,6 +175,18 @@ def _step(
     logs: list[LogRecord],
     partial: str | None,
 ) -> Step:
+    return _whole(trace, row, place, child_error, bodies, logs, partial)[0]
+
+
+def _whole(
+    trace: TraceRow,
+    row: Row[Any],
+    place: Placed,
+    child_error: bool,
+    bodies: BodyReader,
+    logs: list[LogRecord],
+    partial: str | None,
+) -> tuple[Step, SpanRecord]:
     body = bodies.read(place_of(row))
     record = record_of(bytes.fromhex(trace.trace_id), row, body)
     events = [Event(event.name, UnixNanos(event.time), jsonable(event.attributes)) for event in body.events]
@@ -163,7 +198,7 @@ def _step(
         )
         for log in logs
     ]
-    return Step(
+    found = Step(
         row=_span_row(row, trace, place, child_error=child_error),
         content=read_content(record, logs),
         session_id=row.session_id,
@@ -185,6 +220,7 @@ def _step(
         otlp_kind=row.otlp_kind,
         flags=tuple((flag.name or "").lower() for flag in Flag(row.flags)),
     )
+    return found, record
 
 
 def _span_row(row: Row[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
@@ -243,10 +279,18 @@ def _bodies(conn: Connection, trace: TraceRow) -> BodyReader:
     return body_reader(trace.received, load)
 
 
-def _logs(conn: Connection, trace: TraceRow, span_id: bytes | None = None) -> dict[bytes, list[LogRecord]]:
+def _of(trace: TraceRow) -> ColumnElement[bool]:
+    return span.c.trace_pk == trace.received
+
+
+def _logs(
+    conn: Connection, trace: TraceRow, span_ids: bytes | Sequence[bytes] | None = None
+) -> dict[bytes, list[LogRecord]]:
     where = [log_record.c.trace_id == bytes.fromhex(trace.trace_id), log_record.c.project_id == trace.project_id]
-    if span_id is not None:
-        where.append(log_record.c.span_id == span_id)
+    if isinstance(span_ids, bytes):
+        where.append(log_record.c.span_id == span_ids)
+    elif span_ids is not None:
+        where.append(log_record.c.span_id.in_(span_ids))
     found: dict[bytes, list[LogRecord]] = {}
     for row in conn.execute(select(log_record).where(*where).order_by(log_record.c.time, log_record.c.digest)):
         found.setdefault(row.span_id, []).append(decode_log(row))

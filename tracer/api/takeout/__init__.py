@@ -1,0 +1,1 @@
+"""Traces written out by the thousand: as JSON lines, CSV, Parquet or OTLP, in constant memory."""
