@@ -47,6 +47,7 @@ from tracer.live import Hub
 from tracer.pages import compare, markdown, shared, sign_in, static, trace, transcript, wiring
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
+from tracer.pages import metrics as metrics_page
 from tracer.pages import prices as prices_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
@@ -182,6 +183,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         compare.router,
         sessions_page.router,
         markdown.router,
+        metrics_page.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

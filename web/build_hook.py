@@ -28,6 +28,8 @@ FILES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "hx-sse.min.js": "htmx.org/dist/ext/hx-sse.min.js",
     "htmx.LICENSE.txt": "htmx.org/LICENSE",
+    "plotly.min.js": "plotly.js-cartesian-dist-min/plotly-cartesian.min.js",
+    "plotly.LICENSE.txt": "plotly.js-cartesian-dist-min/LICENSE",
 }
 """File in `static/vendor/` -> file in npm's `node_modules/`."""
 

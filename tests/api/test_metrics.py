@@ -9,6 +9,8 @@ import pytest
 from tests import make
 from tests.client import Client, Guarded
 from tests.make import SECOND, START, Message, Value
+from tracer.api import schemas
+from tracer.queries import trace_metrics
 from tracer.units import DAY, HOUR, MINUTE, rfc3339
 
 NOON = START - START % DAY + 12 * HOUR
@@ -157,10 +159,13 @@ def test_running_steps_are_not_counted(client: Client) -> None:
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
-        ({"of": "traces"}, "of"),
+        ({"of": "sessions"}, "of"),
         ({"q": "status:error"}, "q"),
-        ({"by": "user"}, "by"),
-        ({"by": "tag"}, "by"),
+        ({"by": "user", "of": "steps"}, "by"),
+        ({"by": "kind", "of": "traces"}, "by"),
+        ({"by": "colour"}, "by"),
+        ({"of": "traces", "interval": "7m"}, "interval"),
+        ({"of": "traces", "interval": "1m", "from": "2020-01-01"}, "interval"),
         ({"interval": "5m"}, "interval"),
         ({"interval": "5h"}, "interval"),
         ({"interval": "0d"}, "interval"),
@@ -180,6 +185,65 @@ def test_what_is_not_served_is_refused_with_its_name(client: Client, parameters:
     error = answer.json()["error"]
     assert error["field"] == field
     assert len(error["message"]) > 20
+
+
+def trace(at: int, seconds: float, *, status: int = 1, **having: Value) -> Message:
+    """A trace of one model call that costs 150 nano-dollars a token in and 600 one out."""
+    return step("answer", at, seconds, status=status, **{**CALL, **having})
+
+
+CALL: dict[str, Value] = {
+    "openinference__span__kind": "LLM",
+    "llm__model_name": "gpt-4o-mini",
+    "llm__token_count__prompt": 10,
+    "llm__token_count__completion": 5,
+}
+
+
+def test_traces_are_measured_by_what_only_a_trace_knows(client: Client) -> None:
+    client.store(
+        trace(NOON, 1, user__id="mara", tag__tags=["blue", "new"]),
+        trace(NOON + 40 * SECOND, 3, user__id="mara", tag__tags=["blue"]),
+        trace(NOON + 90 * SECOND, 2, status=2, user__id="tom"),
+        trace(NOON + 6 * MINUTE, 9, tag__tags=["blue"]),
+    )
+    found = metrics(client, by="user", interval="5m")
+    schemas.Metrics.model_validate(found)
+    assert (found["of"], found["interval"], found["searched_to"]) == ("traces", "5m", None)
+    assert (found["totals"]["count"], found["totals"]["errors"]) == (4, 1)
+    assert [(one["value"], one["other"], one["totals"]["count"]) for one in found["series"]] == [
+        ("mara", False, 2),
+        (None, False, 1),
+        ("tom", False, 1),
+    ]
+    [point] = found["series"][0]["points"]
+    assert (point["time"], point["count"]) == (rfc3339(NOON), 2)
+    assert point["duration_ms"] == {"mean": 2_000, "p50": 1_000, "p95": 3_000, "p99": 3_000}
+    assert point["tokens"] == {"input": 20, "output": 10, "total": 30}
+    assert point["cost_usd"] == pytest.approx(2 * (10 * 150 + 5 * 600) / 1e9)
+
+    client.patch(f"/api/v1/traces/{client.traces(order='start_time')[2]['trace_id']}", json={"tags": ["blue"]})
+    tags = metrics(client, by="tag")
+    assert [(one["value"], one["totals"]["count"]) for one in tags["series"]] == [("blue", 4), ("new", 1)]
+    assert tags["totals"]["count"] == 4
+    statuses = metrics(client, of="traces", by="status", limit=1)["series"]
+    assert [(one["value"], one["other"], one["totals"]["count"]) for one in statuses] == [
+        ("ok", False, 3),
+        (None, True, 1),
+    ]
+
+
+def test_metrics_of_very_many_traces_are_of_the_newest_and_say_so(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace_metrics, "AT_ONCE", 4)
+    monkeypatch.setattr(trace_metrics, "ROWS_READ", 8)
+    client.store(*(trace(NOON + minute * MINUTE, 1) for minute in range(20)))
+    found = metrics(client, of="traces", interval="1m")
+    assert found["totals"]["count"] == 8
+    assert found["searched_to"] == rfc3339(NOON + 12 * MINUTE)
+    few = metrics(client, of="traces", **{"from": rfc3339(NOON + 12 * MINUTE + 1)})
+    assert (few["totals"]["count"], few["searched_to"]) == (7, None)
 
 
 @pytest.mark.parametrize("limit", ["0", "51", "x"])

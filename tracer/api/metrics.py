@@ -13,10 +13,12 @@ from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, Moment, ProjectName, read_moment
 from tracer.auth import Caller
 from tracer.errors import BadRequest
-from tracer.queries.metrics import BY, By, metrics, read_interval
+from tracer.queries.measured import measured
+from tracer.queries.metrics import BY, read_interval
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.rows import ProjectRow
 from tracer.queries.scope import Scope
+from tracer.queries.trace_metrics import TRACE_BY
 from tracer.store.engine import Store
 from tracer.units import DAY, UnixNanos
 
@@ -30,39 +32,50 @@ def get_metrics(
     q: Annotated[str, Query(max_length=4000)] = "",
     since: Annotated[Moment, Query(alias="from", description="A day before `to` without.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Now without.")] = None,
-    by: Annotated[str | None, Query(max_length=40, description="`name`, `kind`, `model` or `status`.")] = None,
+    by: Annotated[
+        str | None,
+        Query(
+            max_length=40,
+            description="Of steps `name`, `kind`, `model` or `status`; of traces `name`, `user`, `tag`, `environment`, "
+            "`release`, `service` or `status`.",
+        ),
+    ] = None,
     interval: Annotated[
         str | None, Query(max_length=20, examples=["1h", "1d"], description="One that fits the time without.")
     ] = None,
-    of: Annotated[str, Query(max_length=40, description="`steps`")] = "steps",
+    of: Annotated[
+        str | None, Query(max_length=40, description="`steps` or `traces`; without, whichever `by` belongs to.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=50, description="How many series; all others share one.")] = 10,
 ) -> Response:
-    """Counts, errors, durations, tokens and cost of a project's finished steps, in whole hours (UTC).
+    """Counts, errors, durations, tokens and cost of a project's finished steps, in whole hours (UTC), or of its traces.
 
-    Percentiles are within 3 %. Tokens and cost are those of model and embedding steps.
+    Percentiles of steps are within 3 %, those of traces exact. Tokens and cost are those of model and embedding steps.
+    Metrics of traces are read from the newest 50,000 of them; `searched_to` says how far that went.
     """
-    if of != "steps":
-        raise BadRequest(f"Metrics of {of[:40]!r} are not served by this version yet: use of=steps.", field="of")
+    subject = of or ("traces" if by in TRACE_BY and by not in BY else "steps")
     if q.strip():
         raise BadRequest("Metrics of a search (q) are not served by this version yet.", field="q")
     store: Store = request.app.state.store
     caller: Caller = request.state.caller
     end = read_moment(until, "to") or UnixNanos(time.time_ns())
     begin = read_moment(since, "from")
-    length = read_interval(interval) if interval is not None else None
+    length = read_interval(interval, minutes=subject == "traces") if interval is not None else None
+    start = UnixNanos(end - DAY) if begin is None else begin
     with store.reading() as conn:
         found = project_meant(conn, caller.scope, project)
-        answer = metrics(
+        answer = measured(
             conn,
             scope=caller.scope,
             project_id=found.id,
-            since=UnixNanos(end - DAY) if begin is None else begin,
+            since=start,
             until=end,
-            by=_by(by),
+            of=subject,
+            by=by,
             interval=length,
             limit=limit,
         )
-    return JsonAnswer({"project": found.name, "of": of, "by": by, **shape.metrics(answer)})
+    return JsonAnswer({"project": found.name, "of": subject, "by": by, **shape.metrics(answer)})
 
 
 def project_meant(conn: Connection, scope: Scope, name: str | None) -> ProjectRow:
@@ -73,14 +86,3 @@ def project_meant(conn: Connection, scope: Scope, name: str | None) -> ProjectRo
     if len(found) != 1:
         raise BadRequest("Say of which project: each has its own.", field="project")
     return found[0]
-
-
-def _by(text: str | None) -> By | None:
-    if text is None:
-        return None
-    for one in BY:
-        if one == text:
-            return one
-    raise BadRequest(
-        f"Metrics by {text[:40]!r} are not served by this version: use one of {', '.join(BY)}.", field="by"
-    )

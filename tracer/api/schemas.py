@@ -425,7 +425,7 @@ class Percentiles(Answer):
 
 
 class Figures(Answer):
-    """What a number of finished steps comes to; null where no step told of it."""
+    """What a number of finished steps, or of traces, comes to; null where none told of it."""
 
     count: int
     errors: int
@@ -451,12 +451,12 @@ class MetricSeries(Answer):
 
 
 class Metrics(Answer):
-    """Series and totals of the finished steps that began in a time, in whole hours (UTC)."""
+    """Series and totals of the finished steps that began in a time, in whole hours (UTC), or of the traces."""
 
     project: str
-    of: Literal["steps"]
-    by: Literal["name", "kind", "model", "status"] | None
-    interval: str = Field(examples=["1h", "1d"])
+    of: Literal["steps", "traces"]
+    by: Literal["name", "kind", "model", "status", "user", "tag", "environment", "release", "service"] | None
+    interval: str = Field(examples=["5m", "1h", "1d"])
     from_: str = Field(alias="from")
     to: str
     searched_to: str | None = Field(description="Set where the work limit was reached: steps before it are left out.")

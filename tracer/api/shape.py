@@ -17,7 +17,7 @@ from tracer.queries.rows import (
     Step,
     TraceRow,
 )
-from tracer.units import DAY, HOUR, millis, rfc3339, usd
+from tracer.units import DAY, HOUR, MINUTE, millis, rfc3339, usd
 
 
 def _time(instant: int | None) -> str | None:
@@ -220,9 +220,10 @@ def step(found: Step, prices: PriceBook) -> dict[str, Any]:
 
 def metrics(found: Metrics) -> dict[str, Any]:
     """Series and totals of steps."""
-    days, rest = divmod(found.interval, DAY)
+    units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
+    length, unit = next((one for one in units if found.interval % one[0] == 0), (MINUTE, "m"))
     return {
-        "interval": f"{found.interval // HOUR}h" if rest else f"{days}d",
+        "interval": f"{found.interval // length}{unit}",
         "from": rfc3339(found.since),
         "to": rfc3339(found.until),
         "searched_to": _time(found.searched_to),

@@ -26,6 +26,12 @@ def url(request: Request, path: str, query: dict[str, str | None] | None = None,
     return base_path(request) + filled + (f"?{urlencode(pairs)}" if pairs else "")
 
 
+def changed(address: str, query: dict[str, str | None], changes: dict[str, str | None]) -> str:
+    """An address with its query, some of it changed; what is None is left out."""
+    pairs = [(key, value) for key, value in {**query, **changes}.items() if value is not None]
+    return address + (f"?{urlencode(pairs)}" if pairs else "")
+
+
 def origin(request: Request) -> str:
     """The server's address as the reader's browser knows it, base path included: what a snippet must name."""
     return f"{request.url.scheme}://{request.url.netloc}{base_path(request)}"

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Connection
 
 from tracer.auth import ROUTES, Caller
-from tracer.pages import words
-from tracer.pages.addresses import url
+from tracer.pages import ranges, words
+from tracer.pages.addresses import changed, url
 from tracer.pages.static import static_url
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, TraceRow
@@ -70,6 +70,8 @@ NAMES: dict[str, object] = {
     "step_cost": words.step_cost,
     "ROUTES": ROUTES,
     "SETTINGS": SETTINGS,
+    "changed": changed,
+    "RANGES": ranges.LENGTHS,
 }
 """What templates may call by name."""
 

@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 from tracer.errors import BadRequest
 from tracer.pages.addresses import origin, url
 from tracer.pages.page import abandoned_after, caller_of, reading, render
+from tracer.pages.ranges import read_moment
 from tracer.pages.snippets import HowTo, how_to
 from tracer.queries.projects import project_by_slug, projects
 from tracer.queries.rows import ProjectRow, TraceRow
 from tracer.queries.traces import newest_traces, trace_by_id
-from tracer.units import UnixNanos
+from tracer.units import UnixNanos, rfc3339
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,6 +45,17 @@ class TraceListPage:
     newer: int
     how_to: Sequence[HowTo]
     """Ways to send a first trace, while there is none."""
+    since: UnixNanos | None = None
+    """Set where only traces from then on are asked for."""
+    until: UnixNanos | None = None
+
+    @property
+    def query(self) -> dict[str, str | None]:
+        """What the address says of which traces are listed."""
+        return {
+            "from": None if self.since is None else rfc3339(self.since),
+            "to": None if self.until is None else rfc3339(self.until),
+        }
 
     @property
     def newest(self) -> UnixNanos | None:
@@ -100,10 +112,13 @@ def project_home(request: Request, slug: str) -> Response:
 def list_traces(request: Request, slug: str, after: str | None = None, upto: str | None = None) -> Response:
     """The list, or for htmx its rows alone.
 
-    `upto` is an instant in Unix nanoseconds: the rows up to it are shown, newer ones counted.
+    `upto` is an instant in Unix nanoseconds: the rows up to it are shown, newer ones counted. `from` and `to` keep the
+    traces that began in that time.
     """
     scope = caller_of(request).scope
-    until = _instant(upto)
+    at_most = _instant(upto)
+    since = read_moment(request.query_params.get("from"), "from")
+    until = read_moment(request.query_params.get("to"), "to")
     with reading(request) as conn:
         project = project_by_slug(conn, scope=scope, slug=slug)
         found = newest_traces(
@@ -112,7 +127,8 @@ def list_traces(request: Request, slug: str, after: str | None = None, upto: str
             project_id=project.id,
             after=after,
             limit=PER_PAGE,
-            until=_past(until),
+            since=since,
+            until=_earlier(until, _past(at_most)),
             abandoned_after=abandoned_after(request),
         )
         page = TraceListPage(
@@ -121,9 +137,11 @@ def list_traces(request: Request, slug: str, after: str | None = None, upto: str
             traces=found.items,
             after=after,
             next_cursor=found.next_cursor,
-            upto=until,
-            newer=0 if until is None else _newer(conn, request, project.id, until),
-            how_to=() if found.items or after else _how_to(request, project.name),
+            upto=at_most,
+            newer=0 if at_most is None else _newer(conn, request, project.id, at_most, until),
+            how_to=() if found.items or after or since or until else _how_to(request, project.name),
+            since=since,
+            until=until,
         )
     return render(request, "traces/list.html", page, block="rows")
 
@@ -132,11 +150,15 @@ def _how_to(request: Request, project: str) -> list[HowTo]:
     return how_to(origin(request), project, key_needed=caller_of(request).signed_in)
 
 
-def _newer(conn: Connection, request: Request, project_id: int, since: UnixNanos) -> int:
+def _newer(conn: Connection, request: Request, project_id: int, since: UnixNanos, until: UnixNanos | None) -> int:
     newer = newest_traces(
-        conn, scope=caller_of(request).scope, project_id=project_id, since=_past(since), limit=MOST_NEW + 1
+        conn, scope=caller_of(request).scope, project_id=project_id, since=_past(since), until=until, limit=MOST_NEW + 1
     )
     return len(newer.items)
+
+
+def _earlier(one: UnixNanos | None, other: UnixNanos | None) -> UnixNanos | None:
+    return other if one is None else one if other is None else min(one, other)
 
 
 def _past(instant: UnixNanos | None) -> UnixNanos | None:

@@ -23,7 +23,7 @@ from tracer.store.cube import CellRange, Period, count_rows, newest_first, read_
 from tracer.store.histogram import percentiles, sum_histograms
 from tracer.store.models import Status
 from tracer.store.sql import Sql
-from tracer.units import DAY, HOUR, LAST_INSTANT, Nanos, NanoUsd, UnixNanos
+from tracer.units import DAY, HOUR, LAST_INSTANT, MINUTE, Nanos, NanoUsd, UnixNanos
 
 By = Literal["name", "kind", "model", "status"]
 BY: tuple[By, ...] = ("name", "kind", "model", "status")
@@ -38,7 +38,7 @@ PERCENTS = (50, 95, 99)
 MONDAY = 4 * DAY
 """1970-01-05, from where intervals of several days are counted: weeks begin on Mondays."""
 
-_INTERVAL = re.compile(r"([1-9][0-9]{0,3})([hd])")
+_INTERVAL = re.compile(r"([1-9][0-9]{0,3})([mhd])")
 _CHOICES = ((7 * DAY, HOUR), (120 * DAY, DAY), (3 * 365 * DAY, 7 * DAY), (50 * 365 * DAY, 30 * DAY))
 
 
@@ -82,23 +82,45 @@ class _Group:
     points: list[Point] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which steps are meant: those of a name, of a model, of a kind; None is any."""
+
+    name: str | None = None
+    model: str | None = None
+    kind: str | None = None
+
+    def allows(self, name: str | None, model: str | None, kind: int) -> bool:
+        """True for a row of the cube that is meant."""
+        return (
+            (self.name is None or name == self.name)
+            and (self.model is None or model == self.model)
+            and (self.kind is None or _kinds[kind] == self.kind)
+        )
+
+
+EVERY_STEP = Only()
+
 _Key = tuple[str | None, bool]
 """A series' value, and whether it is that of all others."""
 
 _EVERYTHING: _Key = (None, False)
 
 
-def read_interval(text: str) -> Nanos:
-    """Read `1h`, `6h`, `1d`, `7d`. Raises BadRequest for anything else: hours must be a part of a day."""
+def read_interval(text: str, *, minutes: bool = False) -> Nanos:
+    """Read `1h`, `6h`, `1d`, `7d`, and with `minutes` `5m`.
+
+    Raises BadRequest for anything else: hours must be a part of a day, minutes of an hour.
+    """
     found = _INTERVAL.fullmatch(text)
-    count = int(found[1]) if found else 0
-    if found is None or (found[2] == "h" and 24 % count):
+    count, unit = (int(found[1]), found[2]) if found else (0, "")
+    if found is None or (unit == "h" and 24 % count) or (unit == "m" and (60 % count or not minutes)):
         raise BadRequest(
             f"{text[:20]!r} is no interval: write hours that a day can be divided by, such as 1h or 6h, or days, "
-            "such as 1d or 7d.",
+            f"such as 1d or 7d{', or minutes that an hour can be divided by, such as 5m' if minutes else ''}.",
             field="interval",
         )
-    return Nanos(count * (HOUR if found[2] == "h" else DAY))
+    return Nanos(count * {"m": MINUTE, "h": HOUR, "d": DAY}[unit])
 
 
 def fitting_interval(length: int) -> Nanos:
@@ -116,8 +138,9 @@ def metrics(
     by: By | None = None,
     interval: Nanos | None = None,
     limit: int = 10,
+    only: Only = EVERY_STEP,
 ) -> Metrics:
-    """Series and totals over the finished steps of a project that began in [since, until).
+    """Series and totals over the finished steps of a project that began in [since, until), or `only` some of them.
 
     `limit` is the number of series; the largest get one of their own, the rest shares one. The work is bounded by the
     cube's size, and that by ROWS_READ: beyond it the answer says in `searched_to` from when on it is whole. Raises
@@ -137,7 +160,7 @@ def metrics(
     sql = Sql(conn)
     ranges, searched_to = _within_limit(sql, list(_ranges(project_id, begin, end, step)))
     shown = _largest(sql, by, ranges, limit) if by in ("name", "model") else None
-    groups = _sum_up(_rows(sql, ranges), by, shown, step)
+    groups = _sum_up(_rows(sql, ranges, only), by, shown, step)
     total = _Sum()
     for group in groups.values():
         total.add(group.total)
@@ -193,9 +216,12 @@ def _largest(sql: Sql, by: By | None, ranges: list[CellRange], limit: int) -> fr
     return frozenset(value for value, count in ordered[:limit] if count)
 
 
-def _rows(sql: Sql, ranges: list[CellRange]) -> Iterator[Any]:
+def _rows(sql: Sql, ranges: list[CellRange], only: Only = EVERY_STEP) -> Iterator[Any]:
     for one in ranges:
-        yield from newest_first(sql, one)
+        if only == EVERY_STEP:
+            yield from newest_first(sql, one)
+        else:
+            yield from (row for row in newest_first(sql, one) if only.allows(row.name, row.model, row.kind))
 
 
 def _sum_up(
