@@ -27,6 +27,16 @@ class BadRequest(TracerError):
     """A parameter or body that cannot be read."""
 
 
+class BadSearch(TracerError):
+    """A search text that cannot be read; `offset` counts characters from its start."""
+
+    code = "bad_search"
+
+    def __init__(self, problem: str, *, offset: int) -> None:
+        super().__init__(f"Character {offset + 1}: {problem}", field="q")
+        self.offset = offset
+
+
 class BadPayload(TracerError):
     """A body that is not OTLP, or is cut short."""
 

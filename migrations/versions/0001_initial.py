@@ -8,6 +8,11 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+PARTIAL_OF_TRACE = (
+    ("trace_failed", ("project_id", "start_time", "id"), "error_count > 0"),
+    ("trace_running", ("project_id", "start_time", "id"), "running_count > 0"),
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -163,6 +168,10 @@ def upgrade() -> None:
         sqlite_where=sa.text("user_id IS NOT NULL"),
         postgresql_where=sa.text("user_id IS NOT NULL"),
     )
+    for name, columns, condition in PARTIAL_OF_TRACE:
+        op.create_index(
+            name, "trace", list(columns), sqlite_where=sa.text(condition), postgresql_where=sa.text(condition)
+        )
     op.create_table(
         "partial_output",
         sa.Column("trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -267,6 +276,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("trace_id", "project_id"),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "annotation_named",
+        "annotation",
+        ["project_id", "name"],
+        sqlite_where=sa.text("name IS NOT NULL"),
+        postgresql_where=sa.text("name IS NOT NULL"),
     )
     op.create_table(
         "share",
@@ -389,6 +405,7 @@ def downgrade() -> None:
     op.drop_table("deletion")
     op.drop_index("share_of_trace", table_name="share")
     op.drop_table("share")
+    op.drop_index("annotation_named", table_name="annotation")
     op.drop_table("annotation")
     op.drop_index("score_of_trace", table_name="score")
     op.drop_table("score")
@@ -406,6 +423,8 @@ def downgrade() -> None:
     op.drop_table("partial_output")
     op.drop_index("trace_user", table_name="trace")
     op.drop_index("trace_session", table_name="trace")
+    for name, _, _ in PARTIAL_OF_TRACE:
+        op.drop_index(name, table_name="trace")
     op.drop_index("trace_project_newest", table_name="trace")
     op.drop_index("trace_project_named", table_name="trace")
     op.drop_table("trace")

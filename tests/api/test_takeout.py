@@ -247,7 +247,7 @@ def test_a_table_needs_what_it_needs_and_says_so(client: Client, monkeypatch: py
     error_of(client.get("/api/v1/export?of=spans"), 400, "bad_request", "of")
     error_of(client.get("/api/v1/export?project=nobody"), 404, "not_found", "project")
     error_of(client.get("/api/v1/export?from=soon"), 400, "bad_request", "from")
-    error_of(client.get('/api/v1/export?q="open'), 400, "bad_request", "q")
+    error_of(client.get('/api/v1/export?q="open'), 400, "bad_search", "q")
     monkeypatch.delitem(sys.modules, "tracer.api.takeout.parquet_form", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     said = error_of(client.get("/api/v1/export?format=parquet"), 400, "bad_request", "format")

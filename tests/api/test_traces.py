@@ -336,10 +336,6 @@ class TestLists:
         for path in ("/api/v1/traces", "/api/v1/traces/" + "ab" * 16):
             error_of(client.get(path, params={"project": "none such"}), 404, "not_found", "project")
 
-    @on_one_database
-    def test_a_search_is_refused_by_name_until_it_is_served(self, client: Client) -> None:
-        error_of(client.get("/api/v1/traces", params={"q": "status:error"}), 400, "bad_request", "q")
-
 
 INJECTIONS = [
     *(

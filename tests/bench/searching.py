@@ -19,8 +19,9 @@ from tests.bench.server import Server, running, send
 from tracer.otlp.decode import decode_traces
 from tracer.search.documents import Fragment, fragments
 from tracer.search.find import find_traces
-from tracer.search.query import read_words
+from tracer.search.parse import read_search
 from tracer.search.status import index_bytes
+from tracer.search.walk import Range
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.sql import Sql
@@ -113,7 +114,7 @@ def _find_ms(store: Store, q: str) -> float:
     for _ in range(ASKED):
         with store.reading() as connection:
             start = time.perf_counter()
-            find_traces(connection, read_words(q), limit=50)
+            find_traces(Sql(connection), read_search(q), Range((1,)), limit=50)
             took.append((time.perf_counter() - start) * 1_000)
     return statistics.quantiles(took, n=20)[-1]
 

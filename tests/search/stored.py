@@ -13,8 +13,10 @@ from tracer.otlp.records import Attributes, Event, Scope, SpanRecord
 from tracer.prices import PriceBook
 from tracer.search.documents import Fragment, Side
 from tracer.search.find import Found, find_traces
-from tracer.search.query import Term, meets
+from tracer.search.query import meets
+from tracer.search.tree import All, Says
 from tracer.search.verify import verify_index
+from tracer.search.walk import Place, Range
 from tracer.search.worker import Indexer
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
@@ -98,11 +100,14 @@ class Shelf:
         while self.indexer.step():
             pass
 
-    def find(self, terms: Sequence[Term], **more: object) -> Found:
+    def find(self, said: Sequence[Says], *, after: Place | None = None, limit: int = 50, seconds: float = 60) -> Found:
         with self.store.reading() as connection:
-            return find_traces(connection, terms, seconds=60, **more)  # pyrefly: ignore
+            sql = Sql(connection)
+            projects = tuple(row.id for row in sql.rows("SELECT id FROM project ORDER BY id"))
+            range_ = Range(projects, after=after)
+            return find_traces(sql, All(tuple(said)), range_, limit=limit, seconds=seconds)
 
-    def traces(self, terms: Sequence[Term], *, limit: int = 1000) -> list[int]:
+    def traces(self, terms: Sequence[Says], *, limit: int = 1000) -> list[int]:
         """The numbers of the traces found, newest first."""
         places = self.find(terms, limit=limit).places
         with self.store.reading() as connection:
@@ -164,7 +169,7 @@ def texts_of(said: Said) -> list[Fragment]:
     return [(side, text) for side, text in texts if text]
 
 
-def expected(said: Sequence[Said], terms: Sequence[Term]) -> list[int]:
+def expected(said: Sequence[Said], terms: Sequence[Says]) -> list[int]:
     """The traces that meet every term, newest first, from nothing but the set of steps."""
     traces: dict[int, list[Said]] = {}
     for one in kept(said).values():
@@ -176,7 +181,8 @@ def expected(said: Sequence[Said], terms: Sequence[Term]) -> list[int]:
     ]
 
 
-def _meets(said: Said, term: Term) -> bool:
+def _meets(said: Said, asked: Says) -> bool:
+    term = asked.term
     return any(
         side in term.sides and meets(text, reading) for side, text in texts_of(said) for reading in term.readings
     )

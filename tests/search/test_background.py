@@ -22,9 +22,9 @@ from tracer.otlp.records import LogRecord, Scope
 from tracer.search import worker
 from tracer.search.catch_up import note_missed, note_off
 from tracer.search.merge import purge
-from tracer.search.query import term
 from tracer.search.slices import StepReader
 from tracer.search.status import database_bytes, index_bytes, index_status
+from tracer.search.tree import Says
 from tracer.search.work import Outrun, take_work
 from tracer.search.worker import Indexer
 from tracer.search.write import LEASE, remove_traces, take_lease, write_slice
@@ -39,9 +39,7 @@ def shelf(database_url: str) -> Iterator[Shelf]:
 
 
 def found(shelf: Shelf, text: str) -> list[int]:
-    made = term(text)
-    assert made is not None
-    return shelf.traces([made])
+    return shelf.traces([Says(text)])
 
 
 def test_a_crash_after_the_commit_loses_nothing(shelf: Shelf) -> None:

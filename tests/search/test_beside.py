@@ -16,8 +16,8 @@ from tests.client import wait_until
 from tests.search.stored import Said, Shelf, opened
 from tracer.errors import Unavailable
 from tracer.search.beside import Beside, Gone
-from tracer.search.query import term
 from tracer.search.slices import Slice
+from tracer.search.tree import Says
 from tracer.search.work import Line
 from tracer.search.worker import Indexer
 
@@ -45,9 +45,7 @@ def at(database_url: str) -> Iterator[Bench]:
 
 
 def found(at: Bench, word: str) -> list[int]:
-    made = term(word)
-    assert made is not None
-    return at.shelf.traces([made])
+    return at.shelf.traces([Says(word)])
 
 
 def test_the_index_made_beside_is_whole_and_the_process_may_die_at_any_moment(at: Bench) -> None:

@@ -13,7 +13,8 @@ from tests.counts import counted
 from tests.search.stored import Said, Shelf, emptied, expected, opened
 from tracer.search.documents import Side
 from tracer.search.merge import purge
-from tracer.search.query import Term, term
+from tracer.search.query import term
+from tracer.search.tree import Says
 from tracer.search.write import purge_due, remove_traces
 from tracer.store.engine import Store
 from tracer.store.sql import Sql
@@ -106,16 +107,16 @@ def steps(draw: st.DrawFn) -> list[Said]:
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> list[Term]:
-    found: list[Term] = []
+def searches(draw: st.DrawFn) -> list[Says]:
+    found: list[Says] = []
     for _ in range(draw(st.integers(1, 3))):
         sides = draw(st.sampled_from([frozenset(Side), frozenset({Side.INPUT}), frozenset({Side.OUTPUT, Side.ERROR})]))
         text = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=2).map(" ".join))
         cut = draw(st.integers(1, len(text)))
         beginning = draw(st.booleans())
-        made = term(text[:cut] if beginning else text, beginning=beginning, sides=sides)
-        if made is not None:
-            found.append(made)
+        text = text[:cut] if beginning else text
+        if term(text) is not None:
+            found.append(Says(text, beginning, sides))
     return found
 
 
@@ -161,17 +162,14 @@ def delete(shelf: Shelf, traces: set[int]) -> None:
 
 
 def found(shelf: Shelf, text: str, *, sides: frozenset[Side] = frozenset(Side)) -> list[int]:
-    made = term(text, sides=sides)
-    assert made is not None
-    return shelf.traces([made])
+    return shelf.traces([Says(text, sides=sides)])
 
 
 def test_words_may_lie_in_different_steps_and_a_phrase_lies_in_one_text(shelf: Shelf) -> None:
     shelf.put(Said(1, 1, input="the refund"), Said(1, 2, output="a policy"), Said(2, 1, input="the refund policy"))
     shelf.index()
 
-    both = [made for word in ("refund", "policy") if (made := term(word)) is not None]
-    assert set(shelf.traces(both)) == {1, 2}
+    assert set(shelf.traces([Says("refund"), Says("policy")])) == {1, 2}
     assert found(shelf, "refund policy") == [2]
     assert found(shelf, "policy", sides=frozenset({Side.INPUT})) == [2]
 
@@ -272,17 +270,14 @@ def test_many_small_slices_become_few_segments(shelf: Shelf) -> None:
 def test_going_on_from_a_place_gives_every_trace_once(shelf: Shelf) -> None:
     shelf.put(*(Said(number, 1, input="common", start=number % 7) for number in range(1, 60)))
     shelf.index()
-    made = term("common")
-    assert made is not None
-
     seen: list[int] = []
-    before = None
+    after = None
     for _ in range(60):
-        page = shelf.find([made], limit=7, before=before)
+        page = shelf.find([Says("common")], limit=7, after=after)
         seen += [place.pk for place in page.places]
         if page.searched_to is None:
             break
-        before = page.searched_to
+        after = page.searched_to
 
     assert len(seen) == len(set(seen)) == 59
 
@@ -290,20 +285,17 @@ def test_going_on_from_a_place_gives_every_trace_once(shelf: Shelf) -> None:
 def test_a_search_out_of_time_says_how_far_it_looked(shelf: Shelf) -> None:
     shelf.put(*(Said(number, 1, input="common words", start=number) for number in range(1, 300)))
     shelf.index()
-    from tracer.search.find import find_traces
 
-    made = [one for one in (term("common words"),) if one is not None]
-    with shelf.store.reading() as connection:
-        whole: list[int] = []
-        before = None
-        turns = 0
-        while True:
-            page = find_traces(connection, made, before=before, limit=1000, seconds=0)
-            whole += [place.pk for place in page.places]
-            turns += 1
-            if page.searched_to is None:
-                break
-            before = page.searched_to
+    whole: list[int] = []
+    after = None
+    turns = 0
+    while True:
+        page = shelf.find([Says("common words")], after=after, limit=1000, seconds=0)
+        whole += [place.pk for place in page.places]
+        turns += 1
+        if page.searched_to is None:
+            break
+        after = page.searched_to
 
-    assert turns > 10
+    assert turns > 1
     assert len(whole) == len(set(whole)) == 299

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests import make
-from tests.client import Client, wait_until
+from tests.client import Client, Service, in_process, on_one_database, wait_until
+from tracer.api import schemas
+from tracer.search.fields import FIELDS, STATUSES
+from tracer.search.tree import quote
+from tracer.units import parse_rfc3339
 
 
 def caught_up(client: Client) -> bool:
     return client.read("/api/v1/status")["index"]["state"] == "caught_up"
 
 
-@pytest.fixture
-def stored(client: Client) -> Client:
+@pytest.fixture(scope="module")
+def stored(service: Service) -> Iterator[Client]:
     """Three traces: about refunds, about shipping, and one that failed."""
+    with Client(service.url) as client:
+        yield filled(client)
+
+
+def filled(client: Client) -> Client:
     for name, said in (("refunds", "Our refund policy is kind."), ("shipping", "The policy on shipping: no refund.")):
         client.store(make.span(name, having={"input.value": said, "openinference.span.kind": "CHAIN"}))
     failed = make.event("exception", {"exception.message": "Connection refused by getUserById"})
@@ -51,34 +63,79 @@ def test_pages_follow_each_other(stored: Client) -> None:
     assert second["next_cursor"] is None
 
 
-@pytest.mark.parametrize(
-    ("q", "says"),
-    [
-        ("status:error", "looks like a field"),
-        ("latency>2s", "looks like a field"),
-        ("a OR b", "OR, -word and parentheses"),
-        ("-refund", "OR, -word and parentheses"),
-        ('"never closed', "not closed"),
-        ("re*fund", "a star stands at the end"),
-        ("—", "no word"),
-        (" ".join(f"w{number}" for number in range(40)), "at most 32 words"),
-    ],
-)
-def test_what_this_version_does_not_read_is_refused_with_a_sentence(client: Client, q: str, says: str) -> None:
-    answer = client.get("/api/v1/traces", params={"q": q})
+def test_a_mistake_is_told_with_its_place_and_no_search_is_made(client: Client) -> None:
+    answer = client.get("/api/v1/traces", params={"q": "refund status:eror"})
 
-    assert answer.status_code == 400
-    assert says in answer.json()["error"]["message"]
-    assert answer.json()["error"]["field"] == "q"
+    error = schemas.Error.model_validate(answer.json()).error
+    assert (answer.status_code, error.code, error.field) == (400, "bad_search", "q")
+    assert error.message.startswith("Character 15: status has no 'eror': did you mean status:error?")
 
 
-def test_another_order_with_words_is_refused(client: Client) -> None:
-    answer = client.get("/api/v1/traces", params={"q": "word", "order": "-cost"})
+HOSTILE = (
+    "'; DROP TABLE trace; --",
+    "' OR '1'='1",
+    "x' UNION SELECT digest FROM access_token --",
+    "%", "_", "?", "%s", ":name", "$1", "{keys}", "\\", "[a-z]", "*?[", "\x00", "\ud800", "\u202e", "1e309", "NULL",
+    "trace_pk", "0x41", "/**/", "a\nb", "🎉" * 50, "'" * 100, "(SELECT 1)", "\\'", "\";",
+)  # fmt: skip
 
-    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "order")
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_in_a_search_reaches_the_database_as_sql(stored: Client, text: str) -> None:
+    quoted = quote(text)
+    fields = ("name", "user", "tag", f"metadata.{quoted}", "attr.x", "score.x", "project")
+    several = " ".join(f"{field}:{quoted}*" for field in fields)
+    for q in (text, quoted, several, f"step:(name:{quoted}) OR model:a*{quoted}", f"-input:{quoted}"):
+        answer = stored.get(
+            "/api/v1/traces", params={"project": stored.project, "q": q.encode(errors="replace").decode()}
+        )
+        assert answer.status_code in (200, 400), answer.text
+        if answer.status_code == 400:
+            assert answer.json()["error"]["code"] == "bad_search"
+    assert len(stored.traces()) == 3
+
+
+def test_a_search_that_takes_long_answers_what_it_has_and_goes_on(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.store(*(make.span(start=make.START + number, having={"n": number}) for number in range(150)))
+    monkeypatch.setattr("tracer.search.find.STEPS_AT_ONCE", dict.fromkeys(range(5), 30))
+    monkeypatch.setattr("tracer.search.find._Search._late", lambda _: True)
+
+    found: list[str] = []
+    at, pages, cursor = 2 * make.START, 0, dict[str, str]()
+    while True:
+        page = client.read("/api/v1/traces", project=client.project, q="attr.n>=100", limit=1000, **cursor)
+        found += [one["trace_id"] for one in page["items"]]
+        pages += 1
+        if page["next_cursor"] is None:
+            break
+        before, at = at, parse_rfc3339(page["searched_to"])
+        assert at < before
+        cursor = {"cursor": page["next_cursor"]}
+    assert pages >= 5
+    assert len(found) == len(set(found)) == 50
+
+
+def test_without_an_index_fields_are_searched_and_words_are_refused(tmp_path: Path) -> None:
+    with in_process(f"sqlite:///{tmp_path}/s.db", search="off") as running, Client(running.url) as client:
+        client.store(make.span("one", status=2))
+
+        assert len(client.traces(q="status:error name:o*")) == 1
+        answer = client.get("/api/v1/traces", params={"q": "status:error one"})
+        assert "STEPSCOPE_SEARCH=off" in answer.json()["error"]["message"]
+
+
+@on_one_database
+def test_every_field_is_described(client: Client) -> None:
+    found = schemas.SearchFields.model_validate(client.read("/api/v1/fields")).items
+
+    assert [one.name for one in found] == [one.name for one in FIELDS]
+    assert next(one.values for one in found if one.name == "status") == list(STATUSES)
 
 
 def test_the_status_has_sizes_and_rates(stored: Client) -> None:
+    wait_until(lambda: caught_up(stored), "the index has caught up")
     found = stored.read("/api/v1/status")
 
     assert found["index"]["documents"] >= 5

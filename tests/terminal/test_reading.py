@@ -174,7 +174,7 @@ def test_what_goes_wrong_is_one_sentence(client: Client, service: Service, guard
         (("trace", "0f0e" * 8, *there), 1, "There is no trace"),
         (("trace", "nonsense", *there), 2, "32 hex digits"),
         (("traces", "--from", "soon", *there), 2, "--from"),
-        (("traces", '"open', *there), 1, "not closed"),
+        (("traces", '"open', *there), 1, "never closed"),
         (("traces", "--url", "http://127.0.0.1:1"), 1, "No answer at http://127.0.0.1:1"),
         (("traces", "--url", "ftp://x"), 2, "no http:// or https:// address"),
         (("traces", "--url", service.url, "--data", "x"), 2, "one of them"),

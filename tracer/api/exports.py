@@ -14,15 +14,14 @@ from fastapi.responses import StreamingResponse
 from tracer.api import shape
 from tracer.api.takeout.forms import Format, Of, form_of, stream
 from tracer.api.takeout.pieces import SPANS_AT_ONCE
-from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
-from tracer.errors import BadRequest
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, SearchText, TraceId, asked, read_moment
 from tracer.otlp.encode import logs_line, traces_line
 from tracer.queries.outline import outline
 from tracer.queries.projects import project_by_name
 from tracer.queries.rows import TraceRow
 from tracer.queries.steps import steps_of, whole_spans
 from tracer.queries.traces import trace_by_id
-from tracer.queries.walk import Wanted, check
+from tracer.queries.walk import Wanted
 from tracer.units import SECOND, rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["export"], responses=REFUSALS)
@@ -63,9 +62,7 @@ def export_trace(
 def export_traces(
     request: Request,
     project: ProjectName = None,
-    q: Annotated[
-        str, Query(max_length=4000, description="What to look for; everything without.", examples=["timeout"])
-    ] = "",
+    q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
     format: Annotated[
@@ -79,8 +76,8 @@ def export_traces(
 ) -> Response:
     """All traces that a search finds, streamed, each once while others arrive: those that are there when it begins.
 
-    They come in the order in which they were received, with `q` the newest first. Should the export break off, the
-    answer ends without its last chunk: every HTTP client reports that as an error.
+    They come in the order in which they were received. Should the export break off, the answer ends without
+    its last chunk: every HTTP client reports that as an error.
     """
     reader = Reader(request)
     form = form_of(format, of, reader.prices)
@@ -88,17 +85,15 @@ def export_traces(
     if project:
         with reader.store.reading() as conn:
             named = project_by_name(conn, scope=reader.scope, name=project)
-    if q.strip() and reader.settings.search == "off":
-        raise BadRequest("Searching is switched off on this server (STEPSCOPE_SEARCH=off).", field="q")
+    search = asked(q, reader)
     wanted = Wanted(
         reader.scope,
         named.id if named is not None else None,
-        q,
+        search,
         read_moment(since, "from"),
         read_moment(until, "to"),
         reader.abandoned_after,
     )
-    check(wanted)
     moment = re.sub(r"[-:]", "", rfc3339(time.time_ns() // SECOND * SECOND))
     name = f"{named.slug if named is not None else 'traces'}-{moment}.{form.ending}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

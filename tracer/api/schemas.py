@@ -344,6 +344,25 @@ class Trace(TraceSummary):
     spans: list[Span]
 
 
+class SearchField(Answer):
+    """One field of the search language."""
+
+    name: str = Field(examples=["latency"])
+    keyed: bool = Field(description="A dot and a key follow the name, as in `metadata.plan:pro`.")
+    takes: Literal["text", "choice", "duration", "money", "count", "any", "words", "group"]
+    values: list[str] = Field(description="All that a `choice` can be.")
+    finds: str
+    of_step: bool = Field(description="Among traces it asks for one of the steps, else for the trace's own value.")
+    of_spans: bool = Field(description="It can be asked of spans as well.")
+    example: str = Field(examples=["latency>2s"])
+
+
+class SearchFields(Answer):
+    """The search language's fields."""
+
+    items: list[SearchField]
+
+
 class Deletion(Answer):
     """The receipt of a deletion: `done` once rows, bodies and free space are dealt with."""
 

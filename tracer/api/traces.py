@@ -12,11 +12,11 @@ from tracer.auth import Caller
 from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
-from tracer.queries.found import found_traces
+from tracer.queries.found import found_traces, read_q
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
-from tracer.queries.traces import NEWEST_FIRST, newest_traces, trace_by_id
-from tracer.search.query import Term, read_words
+from tracer.queries.traces import newest_traces, trace_by_id
+from tracer.search.tree import Node
 from tracer.settings import Settings
 from tracer.store.engine import Store
 from tracer.units import UnixNanos, parse_rfc3339, rfc3339
@@ -40,6 +40,15 @@ SpanId = Annotated[str, Path(description="16 hex digits", examples=["00f067aa0ba
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at the most.")]
 CursorText = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
 Moment = Annotated[str | None, Query(max_length=60, examples=["2026-11-22T14:00:00Z"])]
+SearchText = Annotated[
+    str,
+    Query(
+        max_length=4000,
+        description="A search: words, fields, comparisons; `docs/search.md` has the language, "
+        "`/api/v1/fields` its fields.",
+        examples=['status:error latency>2s "connection refused"'],
+    ),
+]
 Bodies = Annotated[bool, Query(description="false leaves input, output, attributes and events out.")]
 
 
@@ -68,23 +77,20 @@ def list_projects(request: Request) -> Response:
 def list_traces(
     request: Request,
     project: ProjectName = None,
-    q: Annotated[
-        str,
-        Query(
-            max_length=4000,
-            description='Words, "phrases", beginnings (`refund*`) in names, inputs, outputs and errors.',
-            examples=['timeout "connection refused"'],
-        ),
-    ] = "",
+    q: SearchText = "",
     since: Annotated[Moment, Query(alias="from")] = None,
     until: Annotated[Moment, Query(alias="to")] = None,
     order: Annotated[str, Query(max_length=40)] = "-start_time",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Response:
-    """Trace summaries, newest first."""
+    """Trace summaries, newest first.
+
+    A page of a search may hold fewer than `limit` and still have a `next_cursor`: the time for one answer was over, and
+    `searched_to` says how far it looked.
+    """
     reader = Reader(request)
-    terms = _terms(q, reader, order)
+    search = asked(q, reader)
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
         within = {
@@ -92,11 +98,12 @@ def list_traces(
             "project_id": project_id,
             "after": cursor,
             "limit": limit,
+            "order": order,
             "since": read_moment(since, "from"),
             "until": read_moment(until, "to"),
             "abandoned_after": reader.abandoned_after,
         }
-        page = found_traces(conn, terms, **within) if terms else newest_traces(conn, order=order, **within)
+        page = newest_traces(conn, **within) if search is None else found_traces(conn, search, **within)
     answer = {"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor}
     if page.searched_to is not None:
         answer["searched_to"] = rfc3339(page.searched_to)
@@ -153,15 +160,9 @@ def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: Proj
         return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower()), reader.prices))
 
 
-def _terms(q: str, reader: Reader, order: str) -> list[Term]:
-    """What `q` asks for; nothing when it is empty."""
-    if not q.strip():
-        return []
-    if reader.settings.search == "off":
-        raise BadRequest("Searching is switched off on this server (STEPSCOPE_SEARCH=off).", field="q")
-    if order != NEWEST_FIRST:
-        raise BadRequest(f"With q this version lists in the order {NEWEST_FIRST} only.", field="order")
-    return read_words(q)
+def asked(q: str, reader: Reader, *, spans: bool = False) -> Node | None:
+    """What `q` asks for; None when it asks for nothing. Raises BadSearch."""
+    return read_q(q, searching=reader.settings.search == "on", spans=spans)
 
 
 def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:

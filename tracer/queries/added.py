@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
@@ -13,9 +13,10 @@ from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
-from tracer.queries.rows import ScoreRow, ScoreSum, TraceRow
+from tracer.queries.rows import ScoreRow, TraceRow
 from tracer.queries.scope import Scope
 from tracer.store.models import project, score
+from tracer.store.scores import score_sums
 from tracer.store.sql import Sql
 
 SHOWN = 1_000
@@ -33,7 +34,7 @@ def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
             "SELECT trace_id, project_id, name, tags, note FROM annotation WHERE trace_id IN ({keys})", ids
         )
     }
-    sums = _sums(sql, ids)
+    sums = score_sums(sql, ids)
     done: list[TraceRow] = []
     for row in rows:
         key = (row.project_id, bytes.fromhex(row.trace_id))
@@ -55,45 +56,6 @@ def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
             )
         )
     return done
-
-
-def _sums(sql: Sql, ids: list[bytes]) -> dict[tuple[int, bytes], list[ScoreSum]]:
-    """For each trace, one line a name and source: the mean of numbers, the most frequent of words."""
-    found: dict[tuple[int, bytes], dict[tuple[str, str], list[_Alike]]] = {}
-    for row in sql.rows_in(
-        "SELECT project_id, trace_id, name, source, words, boolean, count(*) AS times, avg(number) AS number "
-        "FROM score WHERE trace_id IN ({keys}) GROUP BY project_id, trace_id, name, source, words, boolean",
-        ids,
-    ):
-        by = found.setdefault((row.project_id, row.trace_id), {})
-        by.setdefault((row.name, row.source), []).append(_Alike(row.times, row.words, row.number, bool(row.boolean)))
-    return {
-        key: [_summed(name, source, alike) for (name, source), alike in sorted(by.items())] for key, by in found.items()
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Alike:
-    """Scores of one name and source that say the same word, or that are all numbers."""
-
-    times: int
-    words: str | None
-    number: float | None
-    boolean: bool
-
-
-def _summed(name: str, source: str, alike: list[_Alike]) -> ScoreSum:
-    count = sum(one.times for one in alike)
-    if any(one.words is not None for one in alike):
-        most = max(alike, key=lambda one: (one.times, one.words or ""))
-        return ScoreSum(name, most.words if most.words is not None else _number(most.number), source, count)
-    if count == 1 and alike[0].boolean:
-        return ScoreSum(name, bool(alike[0].number), source, count)
-    return ScoreSum(name, sum(_number(one.number) * one.times for one in alike) / count, source, count)
-
-
-def _number(value: float | None) -> float:
-    return 0.0 if value is None else float(value)
 
 
 def _value(row: Row[Any]) -> float | bool | str:

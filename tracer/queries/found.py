@@ -1,59 +1,86 @@
-"""Traces found by their words."""
+"""Traces found by a search."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from sqlalchemy import Connection, select
 
-from sqlalchemy import ColumnElement, Connection
-
+from tracer.errors import BadRequest
 from tracer.queries.added import with_added
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import TraceRow
 from tracer.queries.scope import Scope
-from tracer.queries.traces import NEWEST_FIRST, trace_row, traces_selected
-from tracer.search.find import WORK_LIMIT_S, Place, find_traces
-from tracer.search.query import Term
-from tracer.store.models import trace
+from tracer.queries.traces import NEWEST_FIRST, ORDERS, trace_row, traces_selected
+from tracer.search.find import WORK_LIMIT_S, find_traces
+from tracer.search.parse import read_search
+from tracer.search.tree import Node, Says, leaves
+from tracer.search.walk import BY_TIME, Place, Range
+from tracer.store.models import project, trace
+from tracer.store.sql import Sql, chunked
 from tracer.units import UnixNanos
+
+
+def read_q(q: str, *, searching: bool, spans: bool = False) -> Node | None:
+    """What `q` asks for; None when it asks for nothing. With `spans` it is a search among spans.
+
+    Raises BadSearch for what cannot be read, BadRequest for words where the index is off (`searching` is False).
+    """
+    search = read_search(q, spans=spans)
+    if not searching and any(isinstance(one, Says) for one in leaves(search)):
+        raise BadRequest(
+            "Words are not searched for on this server (STEPSCOPE_SEARCH=off); fields are, as in status:error.",
+            field="q",
+        )
+    return search
 
 
 def found_traces(
     conn: Connection,
-    terms: Sequence[Term],
+    search: Node | None,
     *,
     scope: Scope,
     project_id: int | None = None,
     after: str | None = None,
     limit: int = 50,
+    order: str = NEWEST_FIRST,
     since: UnixNanos | None = None,
     until: UnixNanos | None = None,
     abandoned_after: int = 10,
     seconds: float = WORK_LIMIT_S,
 ) -> Page[TraceRow]:
-    """One page of the traces that meet every term, newest first; the words may lie in different steps.
+    """One page of the traces that meet a search, as `read_search` gives it; `after` is the cursor of the page before.
 
-    After `seconds` of work the page holds what was found, and says with `searched_to` how far back that is. Raises
-    BadRequest for a cursor that is none.
+    After `seconds` of work the page holds what was found, and says with `searched_to` how far it looked in an order of
+    time. Raises BadRequest for an order that does not exist or a cursor that is none.
     """
-    where: list[ColumnElement[bool]] = [scope.condition(trace.c.project_id)]
-    if project_id is not None:
-        where.append(trace.c.project_id == project_id)
-    if since is not None:
-        where.append(trace.c.start_time >= since)
-    if until is not None:
-        where.append(trace.c.start_time < until)
-    before = None
+    if order not in ORDERS:
+        raise BadRequest(f"There is no order {order[:40]!r}: use one of {', '.join(ORDERS)}.", field="order")
+    place = None
     if after is not None:
-        at = read_cursor(after, order=NEWEST_FIRST)
-        before = Place(UnixNanos(at.value), at.id)
-    found = find_traces(conn, terms, where=where, before=before, limit=limit, seconds=seconds)
-    rows = {
-        row.id: trace_row(row, abandoned_after=abandoned_after)
-        for row in conn.execute(traces_selected().where(trace.c.id.in_([place.pk for place in found.places])))
-    }
-    items = with_added(conn, [rows[place.pk] for place in found.places])
+        at = read_cursor(after, order=order)
+        place = Place(at.value, at.id)
+    range_ = Range(searched_projects(conn, scope, project_id), order, place, since, until)
+    found = find_traces(Sql(conn), search, range_, limit=limit, seconds=seconds, abandoned_after=abandoned_after)
+    items = rows_at(conn, found.places, abandoned_after=abandoned_after)
     to = found.searched_to
     if to is None:
         return Page(items, None)
-    cursor = write_cursor(Cursor(NEWEST_FIRST, to.start_time, to.pk))
-    return Page(items, cursor, None if len(items) == limit else to.start_time)
+    cursor = write_cursor(Cursor(order, to.value, to.pk))
+    told = order in BY_TIME and len(items) < limit
+    return Page(items, cursor, UnixNanos(to.value) if told else None)
+
+
+def searched_projects(conn: Connection, scope: Scope, project_id: int | None) -> tuple[int, ...]:
+    """The projects that are looked through: the one that is named, else all in sight."""
+    if project_id is not None:
+        return (project_id,) if scope.allows(project_id) else ()
+    rows = conn.execute(select(project.c.id).where(scope.condition(project.c.id)).order_by(project.c.id))
+    return tuple(rows.scalars())
+
+
+def rows_at(conn: Connection, places: list[Place], *, abandoned_after: int) -> list[TraceRow]:
+    """The traces at these places, in their order; one that went meanwhile is left out."""
+    rows: dict[int, TraceRow] = {}
+    for some in chunked([place.pk for place in places], 1_000):
+        for row in conn.execute(traces_selected().where(trace.c.id.in_(some))):
+            rows[row.id] = trace_row(row, abandoned_after=abandoned_after)
+    return with_added(conn, [rows[place.pk] for place in places if place.pk in rows])

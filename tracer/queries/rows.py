@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer.otlp.dialects.reading import Content, Usage
+from tracer.store.scores import ScoreSum
 from tracer.units import Nanos, NanoUsd, UnixNanos
 
 
@@ -75,16 +76,6 @@ class TraceRow:
     """Those of `tags` that people added."""
     note: str | None = None
     scores: tuple[ScoreSum, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreSum:
-    """The scores of one name and source in a trace: the mean of numbers, the most frequent of words."""
-
-    name: str
-    value: float | bool | str
-    source: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tracer.queries.found import found_traces
 from tracer.queries.rows import TraceRow
 from tracer.queries.scope import Scope
 from tracer.queries.traces import trace_row, traces_selected
-from tracer.search.query import read_words
+from tracer.search.tree import Node
 from tracer.store.engine import Store
 from tracer.store.models import trace
 from tracer.units import UnixNanos
@@ -31,13 +31,13 @@ class Wanted:
 
     scope: Scope
     project_id: int | None = None
-    q: str = ""
+    search: Node | None = None
     since: UnixNanos | None = None
     until: UnixNanos | None = None
     abandoned_after: int = 10
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What the trace's own row has to meet, without the words of `q`."""
+        """What the trace's own row has to meet, without the search."""
         where: list[ColumnElement[bool]] = [self.scope.condition(trace.c.project_id)]
         if self.project_id is not None:
             where.append(trace.c.project_id == self.project_id)
@@ -56,26 +56,19 @@ class Place:
     span_count: int
 
 
-def check(wanted: Wanted) -> None:
-    """Raise BadRequest when the search cannot be read, before anything of an answer is sent."""
-    if wanted.q.strip():
-        read_words(wanted.q)
-
-
 def walk(store: Store, wanted: Wanted) -> Iterator[list[Place]]:
-    """Go through the traces that were there when the walk began, and perhaps some that came since.
+    """Go through the traces that were there when the walk began, in the order in which they were received.
 
-    Without `q` in the order in which they were received, with it the newest first. Each is met once. Raises
-    BadRequest for a `q` that cannot be read.
+    Each is met once: its row number never changes.
     """
-    return _found(store, wanted) if wanted.q.strip() else _received(store, wanted)
-
-
-def _received(store: Store, wanted: Wanted) -> Iterator[list[Place]]:
-    at, where = 0, wanted.conditions()
     with store.reading() as conn:
         # What comes later is left to the next walk: a busy server's export ends.
-        last = conn.execute(select(func.coalesce(func.max(trace.c.id), 0))).scalar_one()
+        last: int = conn.execute(select(func.coalesce(func.max(trace.c.id), 0))).scalar_one()
+    return _received(store, wanted, last) if wanted.search is None else _found(store, wanted, wanted.search, last)
+
+
+def _received(store: Store, wanted: Wanted, last: int) -> Iterator[list[Place]]:
+    at, where = 0, wanted.conditions()
     while at < last:
         with store.reading() as conn:
             first = conn.execute(select(func.min(trace.c.id)).where(trace.c.id > at)).scalar()
@@ -90,46 +83,29 @@ def _received(store: Store, wanted: Wanted) -> Iterator[list[Place]]:
             yield found
 
 
-def _found(store: Store, wanted: Wanted) -> Iterator[list[Place]]:
-    terms = read_words(wanted.q)
-    # A trace whose first span comes late moves towards the past, where the walk meets it again.
-    met, after = _Met(), None
+def _found(store: Store, wanted: Wanted, search: Node, last: int) -> Iterator[list[Place]]:
+    after: str | None = None
     while True:
         with store.reading() as conn:
             page = found_traces(
                 conn,
-                terms,
+                search,
                 scope=wanted.scope,
                 project_id=wanted.project_id,
                 after=after,
                 limit=FOUND_AT_ONCE,
+                order="received",
                 since=wanted.since,
                 until=wanted.until,
                 abandoned_after=wanted.abandoned_after,
                 seconds=FIND_S,
             )
-        found = [Place(row.received, row.span_count) for row in page.items if met.add(row.received)]
+        found = [Place(row.received, row.span_count) for row in page.items if row.received <= last]
         if found:
             yield found
         after = page.next_cursor
-        if after is None:
+        if after is None or len(found) < len(page.items):
             return
-
-
-class _Met:
-    """Row numbers that were met, a bit each: ten million traces take 1.2 MB."""
-
-    def __init__(self) -> None:
-        self._bits = bytearray()
-
-    def add(self, number: int) -> bool:
-        """Take note of a number; False when it was noted before."""
-        byte, bit = number >> 3, 1 << (number & 7)
-        if byte >= len(self._bits):
-            self._bits.extend(bytes(byte + 4_096 - len(self._bits)))
-        new = not self._bits[byte] & bit
-        self._bits[byte] |= bit
-        return new
 
 
 def traces_at(conn: Connection, places: Sequence[Place], *, abandoned_after: int = 10) -> list[TraceRow]:

@@ -158,8 +158,8 @@ class LocalChanges:
 
     def delete_traces(self, wanted: Wanted) -> Answer:
         """Delete what a project has of a time for good."""
-        if wanted.q.strip():
-            raise BadRequest("Deleting by words is not served by this version.", field="q")
+        if wanted.search is not None:
+            raise BadRequest("Deleting by a search is not served by this version.", field="q")
         if wanted.project_id is None:
             raise BadRequest("Name the project whose traces are to be deleted.", field="project")
         deleter = self._deleter()

@@ -11,7 +11,7 @@ from tracer.api import shape
 from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Page
-from tracer.queries.found import found_traces
+from tracer.queries.found import found_traces, read_q
 from tracer.queries.metrics import BY, By, metrics, read_interval
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.rows import ProjectRow, TraceRow
@@ -19,7 +19,7 @@ from tracer.queries.scope import EVERYTHING, Scope
 from tracer.queries.steps import step, steps, tree
 from tracer.queries.traces import NEWEST_FIRST, newest_traces, trace_by_id
 from tracer.queries.walk import Wanted
-from tracer.search.query import read_words
+from tracer.search.tree import Node
 from tracer.settings import Settings
 from tracer.sources.source import Answer, Ask, Format, Of
 from tracer.store.engine import Store
@@ -106,32 +106,28 @@ class LocalReader:
         return stream(self._store, self._wanted(ask), form_of(format, of, self._prices))
 
     def _wanted(self, ask: Ask) -> Wanted:
-        self._check_search(ask)
+        search = self._search(ask)
         with self._store.reading() as conn:
             project_id = self._project_id(conn, ask.project)
         since, until = _moment(ask.since, "from"), _moment(ask.until, "to")
-        return Wanted(self._scope, project_id, ask.q, since, until, self._settings.abandoned_after)
+        return Wanted(self._scope, project_id, search, since, until, self._settings.abandoned_after)
 
     def _page(self, conn: Connection, ask: Ask, order: str, limit: int, cursor: str | None) -> Page[TraceRow]:
-        self._check_search(ask)
+        search = self._search(ask)
         within = {
             "scope": self._scope,
             "project_id": self._project_id(conn, ask.project),
             "after": cursor,
             "limit": limit,
+            "order": order,
             "since": _moment(ask.since, "from"),
             "until": _moment(ask.until, "to"),
             "abandoned_after": self._settings.abandoned_after,
         }
-        if not ask.q.strip():
-            return newest_traces(conn, order=order, **within)
-        if order != NEWEST_FIRST:
-            raise BadRequest(f"With q this version lists in the order {NEWEST_FIRST} only.", field="order")
-        return found_traces(conn, read_words(ask.q), **within)
+        return newest_traces(conn, **within) if search is None else found_traces(conn, search, **within)
 
-    def _check_search(self, ask: Ask) -> None:
-        if ask.q.strip() and self._settings.search == "off":
-            raise BadRequest("Searching is switched off here (STEPSCOPE_SEARCH=off).", field="q")
+    def _search(self, ask: Ask) -> Node | None:
+        return read_q(ask.q, searching=self._settings.search == "on")
 
     def _trace(self, conn: Connection, trace_id: str, project: str | None) -> TraceRow:
         return trace_by_id(

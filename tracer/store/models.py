@@ -35,6 +35,12 @@ class Status(IntEnum):
 Rowid = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number; SQLite's own needs the type INTEGER."""
 
+
+def _index_where(name: str, condition: str, *columns: str) -> Index:
+    """An index of the rows alone that meet a condition."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 PACKS_PER_TRACE = 1 << 20
 """A pack's row number is `trace.id * PACKS_PER_TRACE + number`, so that a trace's packs lie side by side."""
 
@@ -106,24 +112,11 @@ trace = Table(
     # The runs of one chain, newest first: the run before this one, and what its last runs have in common.
     Index("trace_project_named", "project_id", "name", "start_time", "id"),
     # The turns of one conversation, and the traces of one user.
-    Index(
-        "trace_session",
-        "project_id",
-        "session_id",
-        "start_time",
-        "id",
-        sqlite_where=text("session_id IS NOT NULL"),
-        postgresql_where=text("session_id IS NOT NULL"),
-    ),
-    Index(
-        "trace_user",
-        "project_id",
-        "user_id",
-        "start_time",
-        "id",
-        sqlite_where=text("user_id IS NOT NULL"),
-        postgresql_where=text("user_id IS NOT NULL"),
-    ),
+    _index_where("trace_session", "session_id IS NOT NULL", "project_id", "session_id", "start_time", "id"),
+    _index_where("trace_user", "user_id IS NOT NULL", "project_id", "user_id", "start_time", "id"),
+    # Searches for the few that failed or still run.
+    _index_where("trace_failed", "error_count > 0", "project_id", "start_time", "id"),
+    _index_where("trace_running", "running_count > 0", "project_id", "start_time", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -173,12 +166,7 @@ span = Table(
     Column("body_offset", Integer, nullable=False),
     Column("body_length", Integer, nullable=False),
     # The model calls of a trace, for its tokens and cost.
-    Index(
-        "span_calls",
-        "trace_pk",
-        sqlite_where=text("kind IN (3, 6)"),
-        postgresql_where=text("kind IN (3, 6)"),
-    ),
+    _index_where("span_calls", "kind IN (3, 6)", "trace_pk"),
     sqlite_with_rowid=False,
 )
 
@@ -316,6 +304,8 @@ annotation = Table(
     Column("tags", Text),
     Column("note", Text),
     Column("updated_at", BigInteger, nullable=False),
+    # Traces by the name that people gave them.
+    _index_where("annotation_named", "name IS NOT NULL", "project_id", "name"),
     sqlite_with_rowid=False,
 )
 
