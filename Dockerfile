@@ -1,5 +1,5 @@
 # The service as an image: docker build -t stepscope . && docker run -p 127.0.0.1:4747:4747 -v stepscope:/data stepscope
-# At the first start it prints an administrator's token, once: docker logs shows it.
+# At the first start it prints a link that makes the administrator's account, once: docker logs shows it.
 
 ARG BASE=python:3.12-slim
 

@@ -142,16 +142,21 @@ def wait_until(true: Callable[[], object], what: str, *, seconds: float = 20) ->
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service of each kind of database for the whole run: tests share it, and keep to projects of their own."""
+    with lasting_database(request, tmp_path_factory) as url, in_process(url) as running:
+        yield running
+
+
+@contextmanager
+def lasting_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty database of the kind that the fixture's parameter names, for as long as the fixture lasts."""
     if request.param == "sqlite":
-        with in_process(f"sqlite:///{tmp_path_factory.mktemp('service')}/stepscope.db") as running:
-            yield running
+        yield f"sqlite:///{tmp_path_factory.mktemp('service')}/stepscope.db"
         return
     server = make_url(request.getfixturevalue("postgres_url"))
     name = f"service_{uuid4().hex[:12]}"
     run(server, f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
     try:
-        with in_process(server.set(database=name).render_as_string(hide_password=False)) as running:
-            yield running
+        yield server.set(database=name).render_as_string(hide_password=False)
     finally:
         run(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 

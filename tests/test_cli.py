@@ -15,8 +15,11 @@ import pytest
 
 from tests.client import ROOT, clean_environment
 from tracer import __version__
+from tracer.access.invitations import use_invitation
+from tracer.access.people import add_person
 from tracer.cli import main
-from tracer.settings import Settings
+from tracer.settings import Settings, parse_database_url
+from tracer.store.engine import Store
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,15 @@ def complaint(done: Done, code: int) -> str:
 def test_help_names_every_command_and_reads_well(stepscope: Command) -> None:
     done = stepscope("--help")
     assert done.returncode == 0
-    for word in ("serve", "migrate", "new-token", "create-key", "STEPSCOPE_<NAME>", "what an LLM chain really did"):
+    for word in (
+        "serve",
+        "migrate",
+        "new-token",
+        "create-key",
+        "make-admin",
+        "STEPSCOPE_<NAME>",
+        "what an LLM chain really did",
+    ):
         assert word in done.stdout
     assert "Traceback" not in done.stderr
     for line in done.stdout.splitlines():
@@ -187,6 +198,22 @@ def test_R68_create_key_prints_a_key_once_and_alone(stepscope: Command, tmp_path
     connection = sqlite3.connect(tmp_path / "stepscope.db")
     assert connection.execute("SELECT name FROM project").fetchall() == [("shop",)]
     connection.close()
+
+
+def test_who_is_locked_out_gets_a_link_on_the_server(stepscope: Command, tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path))
+    made = stepscope("make-admin", *data, "ada@example.com")
+    assert made.stdout.startswith("http://127.0.0.1:4747/join/")
+    assert "Nobody has the address" in complaint(stepscope("reset-password", *data, "ada@example.com"), 1)
+    assert "no e-mail address" in complaint(stepscope("make-admin", *data, "ada"), 1)
+    url = parse_database_url(f"sqlite:///{tmp_path}/stepscope.db")
+    store = Store(url)
+    with store.writing() as connection:
+        use_invitation(connection, made.stdout.strip().rpartition("/")[2], email="", name="", password="hash")
+        add_person(connection, "bob@example.com")
+    store.close()
+    assert stepscope("reset-password", *data, "Ada@example.com").stdout.startswith("http://127.0.0.1:4747/join/")
+    assert stepscope("make-admin", *data, "bob@example.com").stdout == "bob@example.com administers the server now.\n"
 
 
 def test_as_a_process_it_fails_in_the_same_words(tmp_path: Path) -> None:

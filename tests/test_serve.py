@@ -89,23 +89,36 @@ def test_R05_it_stops_with_requests_under_way_and_pages_open(
         assert set(sent) <= stored
 
 
-def test_beyond_loopback_the_token_is_printed_once(start: Start, tmp_path: Path) -> None:
+def test_R64_beyond_loopback_a_link_makes_the_first_administrator_once(start: Start, tmp_path: Path) -> None:
+    def links(process: Process) -> list[str]:
+        assert process.url.startswith("http://127.0.0.1:")
+        return [line.strip() for line in process.out if "/join/" in line]
+
     first = start("--host", "0.0.0.0")
-    assert first.url.startswith("http://127.0.0.1:")
-    told = [line.strip() for line in first.out if line.strip().startswith("ssa_")]
-    assert len(told) == 1
+    link = links(first)[0]
+    assert link.startswith(f"{first.url}/join/")
     with Client(first.url) as client:
         assert client.ingest(make.request(make.span())).status_code == 401
-        assert client.ingest(make.request(make.span()), x_api_key=told[0]).status_code == 200
         assert client.get("/api/v1/projects").status_code == 401
         assert client.get("/healthz").status_code == 200
     assert first.stop() == 0
     second = start("--host", "0.0.0.0")
+    assert len(links(second)) == 1
+    account = {"email": "ada@example.com", "password": "a long enough one"}
     with Client(second.url) as client:
-        assert client.ingest(make.request(make.span()), x_api_key=told[0]).status_code == 200
-    assert not [line for line in second.out if "ssa_" in line]
+        path = link.removeprefix(first.url)
+        assert client.get(path).status_code == 200
+        assert client.post(path, data=account).status_code == 303
+        assert client.get("/api/v1/projects").status_code == 200
+    with Client(second.url) as client:
+        for used in (path, links(second)[0].removeprefix(second.url)):
+            assert client.post(used, data=account | {"email": "eve@example.com"}).status_code == 404
+        assert client.get("/api/v1/projects").status_code == 401
+    assert second.stop() == 0
+    assert links(start("--host", "0.0.0.0")) == []
+    secret = link.rpartition("/")[2].encode()
     for file in (tmp_path / "data").iterdir():
-        assert told[0].encode() not in file.read_bytes()
+        assert secret not in file.read_bytes()
 
 
 def test_R17_R08_two_processes_on_one_database_lose_and_double_nothing(start: Start, database_url: str) -> None:

@@ -104,6 +104,7 @@ WRONG = {
     "base_path": ["stepscope", "//x", "/a b", "/a?b", "/a#b", "/a\\b", "http://x/y"],
     "db": ["", "mysql://u:secret@h/db", "sqlite://", "sqlite:///:memory:", "nonsense", "://"],
     "host": [""],
+    "sign_in": ["yes", "ON"],
 }
 
 
@@ -158,6 +159,15 @@ def test_anything_but_loopback_asks_for_sign_in(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_is_open(host: str) -> None:
     assert not load_settings({"host": host}).beyond_loopback
+
+
+def test_a_server_is_open_on_loopback_only_and_under_no_other_name() -> None:
+    assert not load_settings({}).needs_sign_in
+    for flags in ({"host": "0.0.0.0"}, {"allowed_hosts": "traces.example"}, {"sign_in": "on"}):
+        assert load_settings(flags).needs_sign_in
+    assert not load_settings({"allowed_hosts": "traces.example", "sign_in": "off"}).needs_sign_in
+    refused = wrong({"host": "0.0.0.0", "sign_in": "off"})
+    assert (refused.field, "asks for signing in" in refused.message) == ("sign_in", True)
 
 
 @pytest.mark.parametrize("text", ["postgresql://u:p@h/db", "postgres://u:p@h/db", "postgresql+psycopg2://u:p@h/db"])

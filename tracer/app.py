@@ -18,6 +18,8 @@ from starlette.exceptions import HTTPException
 
 from tracer import __version__
 from tracer.access.ring import KeyRing
+from tracer.access.sessions import Sessions
+from tracer.access.throttle import Throttle
 from tracer.api import (
     compat,
     deletions,
@@ -36,7 +38,7 @@ from tracer.api import (
 )
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
-from tracer.auth import ROUTES, Caller, check_right, identify, identify_at_once
+from tracer.auth import ROUTES, Caller, Doors, check_right, identify, identify_at_once
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
@@ -45,7 +47,7 @@ from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
-from tracer.pages import compare, markdown, shared, sign_in, static, trace, transcript, wiring
+from tracer.pages import account, compare, join, markdown, people, shared, sign_in, static, trace, transcript, wiring
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
@@ -82,11 +84,9 @@ async def authorize(request: Request) -> None:
     if needed is None:
         raise Forbidden("This address has no right assigned to it.")
     state = request.app.state
-    caller: Caller | None = identify_at_once(request, state.keys, open_server=state.open_server)
+    caller: Caller | None = identify_at_once(request, state.doors)
     if caller is None:
-        caller = await to_thread.run_sync(
-            lambda: identify(request, state.store, state.keys, open_server=state.open_server)
-        )
+        caller = await to_thread.run_sync(identify, request, state.doors)
     check_right(caller, needed)
     request.state.caller = caller.asking(needed)
 
@@ -109,10 +109,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     indexer = Indexer(store, on=searching, busy=lambda: writer.busy, beside_after=beside)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
-    open_server = not settings.beyond_loopback
-    ring = KeyRing(store, later=writer.run)
+    doors = Doors(
+        store,
+        KeyRing(store, later=writer.run),
+        Sessions(store, later=writer.run),
+        open_server=not settings.needs_sign_in,
+    )
     ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
-    over_grpc = _grpc_door(ingest, store, ring, open_server=open_server) if settings.grpc_port is not None else None
+    over_grpc = _grpc_door(ingest, doors) if settings.grpc_port is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -151,14 +155,16 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
-    app.state.keys = ring
+    app.state.doors = doors
+    app.state.keys = doors.keys
+    app.state.throttle = Throttle()
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
     app.state.rereader = rereader
     app.state.prices = prices
     app.state.skeletons = SkeletonCache()
-    app.state.open_server = open_server
+    app.state.open_server = doors.open_server
     app.state.ingest = ingest
     app.state.readiness = health.Readiness(store, writer)
 
@@ -189,6 +195,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         live_page.router,
         prices_page.router,
         keys_page.router,
+        people.router,
+        account.router,
+        join.router,
         settings_page.router,
         sign_in.router,
         shared.router,
@@ -205,14 +214,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
-def _grpc_door(ingest: otlp.Ingest, store: Store, ring: KeyRing, *, open_server: bool) -> GrpcDoor:
+def _grpc_door(ingest: otlp.Ingest, doors: Doors) -> GrpcDoor:
     try:
         from tracer.api.otlp_grpc import GrpcDoor
     except ImportError:
         raise BadSetting(
             "OTLP over gRPC needs the package grpcio: install stepscope-server[grpc].", field="grpc_port"
         ) from None
-    return GrpcDoor(ingest, store, ring, open_server=open_server)
+    return GrpcDoor(ingest, doors)
 
 
 async def _openapi(request: Request) -> Response:

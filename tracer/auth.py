@@ -17,9 +17,10 @@ from starlette.requests import HTTPConnection
 
 from tracer.access.keys import Key, KeyRight
 from tracer.access.links import open_link
+from tracer.access.people import Person, Role
 from tracer.access.ring import OURS, KeyRing
-from tracer.access.secrets import SECRET_LIMIT
-from tracer.access.tokens import TOKEN_PREFIX, holds_session, is_admin_token
+from tracer.access.sessions import Sessions, SignedIn
+from tracer.access.tokens import token_id
 from tracer.errors import Forbidden, NotSignedIn
 from tracer.otlp.addresses import ADDRESSES
 from tracer.queries.scope import EVERYTHING, NOTHING, Scope
@@ -34,6 +35,8 @@ class Right(StrEnum):
     """What a route needs."""
 
     public = "public"
+    account = "account"
+    """Their own password and sessions."""
     ingest = "ingest"
     score = "score"
     read = "read"
@@ -127,6 +130,17 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("POST", "/settings/keys"): Right.manage,
     ("POST", "/settings/keys/rotate"): Right.manage,
     ("POST", "/settings/keys/revoke"): Right.manage,
+    ("GET", "/settings/people"): Right.manage,
+    ("POST", "/settings/people"): Right.manage,
+    ("POST", "/settings/people/role"): Right.manage,
+    ("POST", "/settings/people/uninvite"): Right.manage,
+    ("POST", "/settings/people/remove"): Right.admin,
+    ("POST", "/settings/people/reset"): Right.admin,
+    ("GET", "/settings/account"): Right.account,
+    ("POST", "/settings/account/password"): Right.account,
+    ("POST", "/settings/account/sessions"): Right.account,
+    ("GET", "/join/{token}"): Right.public,
+    ("POST", "/join/{token}"): Right.public,
     ("GET", "/sign-in"): Right.public,
     ("POST", "/sign-in"): Right.public,
     ("POST", "/sign-out"): Right.public,
@@ -157,13 +171,16 @@ class Caller:
 
     grants: Mapping[Right, Scope]
     kind: str
-    """`nobody`, `owner` (of an open server), `token`, `key` or `link`."""
+    """`nobody`, `owner` (of an open server), `token`, `key`, `person` or `link`."""
     name: str = ""
-    """Who it is, for what people add; empty where nobody signs in."""
+    """Who it is, for what people add: a key's name, a person's address; empty where nobody signs in."""
     project: str | None = None
     """The one project that a key belongs to, by name: what comes with the key lands there."""
     only_trace: str | None = None
     """The one trace that the reader of a link may see."""
+    person: Person | None = None
+    session_id: int | None = None
+    """The session of a browser that is signed in."""
     scope: Scope = field(default=NOTHING)
     """The projects in which the caller holds the right that the route needs."""
 
@@ -174,8 +191,13 @@ class Caller:
 
     @property
     def signed_in(self) -> bool:
-        """False on an open (loopback) server, where nobody signs in."""
+        """True for who has to show who they are: false on an open server, and for the reader of a link."""
         return self.kind not in ("nobody", "owner", "link")
+
+    @property
+    def may_sign_out(self) -> bool:
+        """True in a browser that is signed in."""
+        return self.session_id is not None
 
     def within(self, right: Right) -> Scope:
         """The projects in which the caller holds a right."""
@@ -212,29 +234,60 @@ def holder_of(key: Key) -> Caller:
     return Caller(_grants(KEY_RIGHTS[key.right], scope), "key", name=key.name, project=key.project)
 
 
-def identify(connection: HTTPConnection, store: Store, keys: KeyRing, *, open_server: bool) -> Caller:
+ROLE_RIGHTS: Mapping[Role, frozenset[Right]] = {
+    Role.viewer: frozenset({Right.read}),
+    Role.editor: frozenset({Right.read, Right.score, Right.write}),
+    Role.admin: frozenset({Right.read, Right.score, Right.write, Right.manage}),
+}
+"""What each role may do in its project."""
+
+
+def somebody(signed_in: SignedIn) -> Caller:
+    """The caller behind a session."""
+    person = signed_in.person
+    if person is None:
+        return replace(ADMINISTRATOR, session_id=signed_in.session_id)
+    grants: dict[Right, Scope] = dict.fromkeys((Right.public, Right.account), NOTHING)
+    for right in Right:
+        everywhere = person.is_admin or (person.everywhere is not None and right in ROLE_RIGHTS[person.everywhere])
+        projects = frozenset(project for project, role in person.roles.items() if right in ROLE_RIGHTS[role])
+        if everywhere or projects:
+            grants[right] = EVERYTHING if everywhere else Scope(projects)
+    held = MappingProxyType(grants)
+    return Caller(held, "person", name=person.email, person=person, session_id=signed_in.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What is asked who somebody is. An open server is its OWNER's, whoever comes."""
+
+    store: Store
+    keys: KeyRing
+    sessions: Sessions
+    open_server: bool
+
+
+def identify(connection: HTTPConnection, doors: Doors) -> Caller:
     """Find out who makes a request, from a key in its headers or the session's cookie.
 
     Raises NotSignedIn for a key that is not known; without any key or cookie the caller is ANYONE. On an open server
     that is its OWNER, but for who comes with a key of a project.
     """
-    caller = identify_key(connection.headers, store, keys, open_server=open_server)
+    caller = identify_key(connection.headers, doors)
     if caller is not None:
         return caller
-    cookie = connection.cookies.get(COOKIE)
-    if cookie:
-        with store.reading() as session:
-            if holds_session(session, cookie):
-                return ADMINISTRATOR
-    return _reader_of_link(connection, store) or ANYONE
+    signed_in = doors.sessions.find(connection.cookies.get(COOKIE, ""))
+    if signed_in is not None:
+        return somebody(signed_in)
+    return _reader_of_link(connection, doors.store) or ANYONE
 
 
-def identify_at_once(connection: HTTPConnection, keys: KeyRing, *, open_server: bool) -> Caller | None:
+def identify_at_once(connection: HTTPConnection, doors: Doors) -> Caller | None:
     """Who makes a request, where that takes no look into the database; None where it does."""
-    if open_server and not any(name in connection.headers for name in ("authorization", *KEY_HEADERS)):
+    if doors.open_server and not any(name in connection.headers for name in ("authorization", *KEY_HEADERS)):
         return OWNER
-    key = _key_given(connection.headers, open_server=open_server)
-    held = None if key is None else keys.remembered(key)
+    key = _key_given(connection.headers, open_server=doors.open_server)
+    held = None if key is None else doors.keys.remembered(key)
     return None if held is None else holder_of(held)
 
 
@@ -252,26 +305,23 @@ def _reader_of_link(connection: HTTPConnection, store: Store) -> Caller | None:
     return Caller(_grants({Right.public, Right.read}, scope), "link", only_trace=trace_id)
 
 
-def identify_key(
-    headers: Mapping[str, str], store: Store, keys: KeyRing, *, open_server: bool = False
-) -> Caller | None:
+def identify_key(headers: Mapping[str, str], doors: Doors) -> Caller | None:
     """Find out who makes a request or a call from the key in its headers; None when there is no key.
 
     Raises NotSignedIn for a key that is not known. An open server asks for none: who comes with one that is not ours is
     its OWNER, as who comes without.
     """
-    key = _key_given(headers, open_server=open_server)
+    key = _key_given(headers, open_server=doors.open_server)
     if key is None:
-        return OWNER if open_server else None
-    found = keys.find(key)
+        return OWNER if doors.open_server else None
+    found = doors.keys.find(key)
     if found is not None:
         return holder_of(found)
-    if open_server and not key.startswith(OURS):
+    if doors.open_server and not key.startswith(OURS):
         return OWNER
-    if key.startswith(TOKEN_PREFIX) and len(key) <= SECRET_LIMIT:
-        with store.reading() as session:
-            if is_admin_token(session, key):
-                return ADMINISTRATOR
+    with doors.store.reading() as session:
+        if token_id(session, key) is not None:
+            return ADMINISTRATOR
     raise NotSignedIn("The key is not known here.")
 
 

@@ -51,6 +51,7 @@ def cli() -> None:
 @_database_settings
 @_setting("base_path", "PATH")
 @_setting("allowed_hosts", "NAMES")
+@_setting("sign_in", "auto|on|off")
 @_setting("trusted_proxies", "ADDRESSES")
 @_setting("max_body", "BYTES")
 @_setting("ingest_memory", "BYTES")
@@ -142,7 +143,7 @@ def reread(config: str | None, project: str | None, since: str | None, prices: b
 @cli.command("new-token", short_help="Make a new administrator's token and print it once.")
 @_database_settings
 def new_token(config: str | None, **flags: str | None) -> None:
-    """Make a new administrator's token and print it once; the old one and its sign-ins end."""
+    """Make a new administrator's token, for programs, and print it once; the old one and its sign-ins end."""
     from tracer.admin import run_new_token
 
     click.echo(run_new_token(load_settings(flags, config=config)))
@@ -164,6 +165,29 @@ def create_key(config: str | None, project: str, right: str, name: str, days: in
     from tracer.admin import run_create_key
 
     click.echo(run_create_key(load_settings(flags, config=config), project=project, right=right, name=name, days=days))
+
+
+@cli.command("reset-password", short_help="Print a one-time link to choose a new password.")
+@_database_settings
+@click.argument("email")
+def reset_password(config: str | None, email: str, **flags: str | None) -> None:
+    """Print a one-time link by which the account EMAIL gets a new password. It holds for a day."""
+    from tracer.admin import run_reset_password
+
+    click.echo(run_reset_password(load_settings(flags, config=config), email))
+
+
+@cli.command("make-admin", short_help="Make somebody an administrator of the server.")
+@_database_settings
+@click.argument("email")
+def make_admin(config: str | None, email: str, **flags: str | None) -> None:
+    """Make the account EMAIL an administrator; where there is none, print a one-time link that makes it.
+
+    For whoever is locked out: it needs access to the database, and nobody's password.
+    """
+    from tracer.admin import run_make_admin
+
+    click.echo(run_make_admin(load_settings(flags, config=config), email))
 
 
 for _command in COMMANDS:

@@ -71,6 +71,19 @@ class NotSignedIn(TracerError):
     code = "unauthenticated"
 
 
+class TooManyTries(TracerError):
+    """Too many wrong tries to sign in: for some seconds none is taken."""
+
+    status = 429
+    code = "too_many_tries"
+
+    def __init__(self, seconds: float) -> None:
+        self.retry_after = max(1, int(seconds + 0.999))
+        minutes = self.retry_after // 60
+        wait = f"{minutes} minutes" if minutes > 1 else f"{self.retry_after} seconds"
+        super().__init__(f"Too many wrong tries. Wait {wait}, then try again.")
+
+
 class Forbidden(TracerError):
     """Known, but without the right; or a request that another web page made."""
 

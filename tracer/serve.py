@@ -18,7 +18,7 @@ import click
 import uvicorn
 from fastapi import FastAPI
 
-from tracer.access.tokens import ensure_admin_token
+from tracer.access.invitations import make_setup
 from tracer.app import create_app
 from tracer.connection import Connection
 from tracer.errors import BadSetting
@@ -105,9 +105,12 @@ def run_server(settings: Settings) -> None:
             logger.warning("durability is %s: a power cut may lose acknowledged spans", settings.durability)
         if store.read_only:
             logger.warning("%s cannot be written: traces can be read, new spans are refused", store.description)
-        token = ensure_admin_token(store) if settings.beyond_loopback else None
+        setup = None
+        if settings.needs_sign_in and not store.read_only:
+            with store.writing() as connection:
+                setup = make_setup(connection)
         app = create_app(settings, store)
-        _announce(settings, listening, store, token)
+        _announce(settings, listening, store, setup)
         collect_seldom()
         server = make_server(app, settings)
         server.last_resort = lambda: os._exit(0)
@@ -166,18 +169,18 @@ def collect_seldom() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
-def _announce(settings: Settings, listening: socket.socket, store: Store, token: str | None) -> None:
+def _announce(settings: Settings, listening: socket.socket, store: Store, setup: str | None) -> None:
     port = listening.getsockname()[1]
     address = ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
     host = "127.0.0.1" if address.is_unspecified else settings.host
     shown = f"[{host}]" if ":" in host else host
-    if token is not None:
+    url = f"http://{shown}:{port}{settings.base_path}"
+    if setup is not None:
         click.echo(
-            "An administrator's token was made; it is shown this once:\n\n"
-            f"    {token}\n\n"
-            "Sign in with it, and give it to your apps as STEPSCOPE_API_KEY. `stepscope new-token` makes another."
+            "Nobody administers this server yet. Open this link to make the administrator's account; it works once, "
+            f"for a day:\n\n    {url}/join/{setup}\n"
         )
-    click.echo(f"Stepscope is at http://{shown}:{port}{settings.base_path}")
+    click.echo(f"Stepscope is at {url}")
     click.echo(f"It keeps its data in {store.description}")
     sys.stdout.flush()
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
     )
 
     host: Annotated[str, Field(min_length=1)] = Field(
-        "127.0.0.1", description="The address to listen on; anything but loopback needs an administrator's token."
+        "127.0.0.1", description="The address to listen on; whoever is not on loopback has to sign in."
     )
     port: int = Field(4747, ge=0, le=65_535, description="The port to listen on; 0 takes a free one.")
     grpc_port: int | None = Field(
@@ -84,6 +85,11 @@ class Settings(BaseSettings):
         (),
         description="Host names, beside loopback's and `host`, by which browsers may reach this server; "
         "words with commas between them.",
+    )
+    sign_in: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="auto: whoever is not on this machine has to sign in, so on unless `host` is loopback and "
+        "`allowed_hosts` is empty; off: only where `host` is loopback.",
     )
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), description="Addresses of reverse proxies whose X-Forwarded headers are believed."
@@ -138,6 +144,12 @@ class Settings(BaseSettings):
             raise ValueError("must be a path")
         return _at_home(value).absolute()
 
+    @model_validator(mode="after")
+    def _open_on_loopback_only(self) -> Settings:
+        if self.sign_in == "off" and self.beyond_loopback:
+            raise PydanticCustomError("open", "a server that other machines can reach asks for signing in")
+        return self
+
     @field_validator("db")
     @classmethod
     def _db(cls, value: str | None) -> str | None:
@@ -154,8 +166,15 @@ class Settings(BaseSettings):
 
     @property
     def beyond_loopback(self) -> bool:
-        """True when other machines can reach the server, so that it needs sign-in."""
+        """True when other machines can reach the server."""
         return self.host not in LOOPBACK
+
+    @property
+    def needs_sign_in(self) -> bool:
+        """True when the server asks who somebody is: also behind a proxy by whose name it is reached."""
+        if self.sign_in == "auto":
+            return self.beyond_loopback or not LOOPBACK.issuperset(self.allowed_hosts)
+        return self.sign_in == "on"
 
     @classmethod
     def settings_customise_sources(
@@ -212,7 +231,7 @@ def load_settings(flags: Mapping[str, Any], *, config: str | None = None) -> Set
         return Settings(**{name: value for name, (value, _) in given.items()})
     except ValidationError as problem:
         first = problem.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
+        name = str(first["loc"][0]) if first["loc"] else "sign_in"
         value, source = given.get(name, (None, name))
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         shown = "" if name == "db" else f" {str(value)[:80]!r}"

@@ -1,4 +1,4 @@
-"""The settings in a real browser: keys."""
+"""The settings in a real browser: people and keys."""
 
 from __future__ import annotations
 
@@ -6,9 +6,53 @@ from collections.abc import Callable
 from urllib.error import HTTPError
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.service import Sent, Service, Trace
+
+
+def test_the_first_administrator_invites_somebody_who_sees_one_project(
+    page: Page, browser: Browser, new_service: Callable[..., Service]
+) -> None:
+    service = new_service(host="127.0.0.2")
+    page.goto(next(line for line in service.said if "/join/" in line))
+    page.get_by_label("E-mail").fill("root@example.com")
+    page.get_by_label("Password").fill("a long enough one")
+    page.get_by_role("button", name="Make the account").press("Enter")
+    page.wait_for_url(f"{service.url}/")
+    page.goto(f"{service.url}/settings/keys")
+    page.get_by_label("Name").fill("app")
+    page.get_by_label("Project").fill("shop")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("#secret").inner_text()
+    service.post("/v1/traces", Trace().otlp([Sent("first")]), headers={"x-api-key": key})
+
+    page.get_by_role("link", name="People").press("Enter")
+    page.get_by_label("E-mail").fill("ada@example.com")
+    page.get_by_label("Where").select_option("shop")
+    page.get_by_role("button", name="Make a link").press("Enter")
+    link = page.locator("#link").inner_text()
+    for width in (360, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    elsewhere = browser.new_context()
+    theirs = elsewhere.new_page()
+    theirs.goto(link)
+    theirs.get_by_label("Password").fill("another long one")
+    theirs.get_by_role("button", name="Join").press("Enter")
+    expect(theirs.get_by_role("link", name="first")).to_be_visible()
+    theirs.get_by_role("link", name="Settings").click()
+    expect(theirs.get_by_role("heading", name="Your account")).to_be_visible()
+    expect(theirs.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
+
+    page.reload()
+    page.goto(f"{service.url}/settings/people")
+    page.get_by_role("row", name="ada@example.com").get_by_text("Remove").first.press("Enter")
+    page.get_by_role("button", name="Remove the account").click()
+    expect(page.get_by_role("status").first).to_contain_text("The account is gone")
+    theirs.reload()
+    expect(theirs.get_by_role("heading", name="Sign in")).to_be_visible()
+    elsewhere.close()
 
 
 def test_a_key_is_made_by_keyboard_lets_an_app_in_and_is_revoked(

@@ -16,7 +16,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it notes each connectio
 import grpc
 import grpc.aio
 
-from tracer.access.ring import KeyRing
 from tracer.api.answers import RPC_CODES, rpc_status
 from tracer.api.otlp import (
     BODY_TIME_S,
@@ -30,11 +29,10 @@ from tracer.api.otlp import (
     take,
     traces_answer,
 )
-from tracer.auth import Caller, Right, check_right, identify_key
+from tracer.auth import Caller, Doors, Right, check_right, identify_key
 from tracer.errors import BadSetting, NotSignedIn, Overloaded, TooSlow, TracerError
 from tracer.otlp.addresses import asked_project
 from tracer.otlp.decode import Rejections
-from tracer.store.engine import Store
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +61,9 @@ Handler = Callable[[Messages, Any], Awaitable[bytes]]
 class GrpcDoor:
     """The gRPC server beside the HTTP one, on the same event loop and over the same writer and budget."""
 
-    def __init__(self, ingest: Ingest, store: Store, keys: KeyRing, *, open_server: bool) -> None:
+    def __init__(self, ingest: Ingest, doors: Doors) -> None:
         self._ingest = ingest
-        self._store = store
-        self._keys = keys
-        self._open = open_server
+        self._doors = doors
         self._server: Any = None
         self._turns = asyncio.Semaphore(MESSAGES_COMING)
 
@@ -150,9 +146,7 @@ class GrpcDoor:
         return metrics_answer().SerializeToString()
 
     async def _authorize(self, headers: dict[str, str]) -> Caller:
-        caller = await to_thread.run_sync(
-            partial(identify_key, headers, self._store, self._keys, open_server=self._open)
-        )
+        caller = await to_thread.run_sync(identify_key, headers, self._doors)
         if caller is None:
             raise NotSignedIn("This server asks for a key: send it as `authorization: Bearer KEY` or `x-api-key`.")
         check_right(caller, Right.ingest)

@@ -36,6 +36,9 @@ router = APIRouter(include_in_schema=False)
 HERE = "/settings/keys"
 TYPED_LIMIT = 400
 LAST_ID = 2**63 - 1
+FIELDS = {"name", "project", "right", "days", "rate_limit"}
+"""Those of the form: a problem with one of them is told there."""
+
 NOTES = {"revoked": "Revoked. Whoever has that key is refused from now on."}
 RIGHTS = {
     "ingest": "Send spans and scores",
@@ -172,7 +175,7 @@ def _page(
             origin=origin(request),
             typed={field: text[:TYPED_LIMIT] for field, text in (typed or {}).items()},
             problem=None if refused is None else refused.message,
-            wrong_field=None if refused is None else refused.field,
+            wrong_field=None if refused is None or refused.field not in FIELDS else refused.field,
             note=note,
         )
     status = 200 if refused is None else refused.status

@@ -34,6 +34,8 @@ PAGE_HEADERS = {
 
 SETTINGS = (
     ("/settings/keys", "Keys"),
+    ("/settings/people", "People"),
+    ("/settings/account", "Your account"),
     ("/settings/prices", "Prices"),
 )
 """The pages of the settings, in the order of their menu; a reader sees those that they have the right to."""

@@ -242,13 +242,66 @@ access_key = Table(
     sqlite_autoincrement=True,
 )
 
+# Somebody with an account. `password` is an argon2 hash, `issuer` and `subject` who they are at a provider of sign-in,
+# `everywhere` their role in every project.
+person = Table(
+    "person",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("password", Text),
+    Column("is_admin", SmallInteger, nullable=False),
+    Column("everywhere", Text),
+    Column("issuer", Text),
+    Column("subject", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger),
+    UniqueConstraint("issuer", "subject", name="person_identity"),
+    sqlite_autoincrement=True,
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("person_id", Rowid, ForeignKey("person.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, nullable=False),
+)
+
+# One-time links: `what` is setup, invite or reset; the role they give holds on the server, everywhere or in a project.
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("what", Text, nullable=False),
+    Column("email", Text),
+    Column("server", SmallInteger, nullable=False),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE")),
+    Column("role", Text),
+    Column("person_id", Rowid, ForeignKey("person.id", ondelete="CASCADE")),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Browsers that are signed in, somebody's or (`token_id`) those of who held the administrator's token.
 sign_in = Table(
     "sign_in",
     metadata,
-    Column("digest", LargeBinary(32), primary_key=True),
-    Column("token_id", Rowid, ForeignKey("access_token.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("token_id", Rowid, ForeignKey("access_token.id", ondelete="CASCADE")),
+    Column("person_id", Rowid, ForeignKey("person.id", ondelete="CASCADE")),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Index("sign_in_person", "person_id"),
+    sqlite_autoincrement=True,
 )
 
 # What keeps late and repeated deliveries from bringing a deleted trace back.
