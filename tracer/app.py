@@ -47,6 +47,7 @@ from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
+from tracer.mcp import door as mcp_door
 from tracer.pages import account, compare, join, markdown, people, shared, sign_in, static, trace, transcript, wiring
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
@@ -72,7 +73,7 @@ WRITE_OUT_S = 1.0
 
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
 MACHINE_PATHS = ("/v1/", "/v2/", "/api/", "/otel/", "/agents/", "/runs/", "/info", "/version")
-MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json")
+MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json", "/mcp")
 """Refusals of these are for programs; of all others, for people."""
 
 
@@ -133,6 +134,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             yield
         finally:
             hub.close()
+            await app.state.mcp.stop()
             await hub.ended()
             if over_grpc is not None:
                 await over_grpc.stop()
@@ -166,6 +168,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.skeletons = SkeletonCache()
     app.state.open_server = doors.open_server
     app.state.ingest = ingest
+    app.state.mcp = mcp_door.McpDoor(store, settings, prices)
     app.state.readiness = health.Readiness(store, writer)
 
     for router in (
@@ -192,6 +195,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         sessions_page.router,
         markdown.router,
         metrics_page.router,
+        mcp_door.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

@@ -67,6 +67,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/traces/{trace_id}/export"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/markdown"): Right.read,
     ("GET", "/api/v1/export"): Right.read,
+    ("POST", "/mcp"): Right.read,
     ("POST", "/api/v1/import"): Right.write,
     ("DELETE", "/api/v1/traces"): Right.write,
     ("DELETE", "/api/v1/traces/{trace_id}"): Right.write,

@@ -36,6 +36,12 @@ class LocalReader:
         self._prices = prices
         self._scope = scope
 
+    def projects(self) -> Answer:
+        """Every project in sight."""
+        with self._store.reading() as conn:
+            found = projects(conn, scope=self._scope)
+        return {"items": [shape.project(row) for row in found], "next_cursor": None}
+
     def traces(self, ask: Ask, *, order: str = NEWEST_FIRST, limit: int = 50, cursor: str | None = None) -> Answer:
         """One page of trace summaries."""
         with self._store.reading() as conn:

@@ -55,6 +55,10 @@ class RemoteSource:
             self._headers["Authorization"] = f"Bearer {key}"
         self._connection: http.client.HTTPConnection | None = None
 
+    def projects(self) -> Answer:
+        """`GET /api/v1/projects`."""
+        return self._json("/api/v1/projects")
+
     def traces(self, ask: Ask, *, order: str = "-start_time", limit: int = 50, cursor: str | None = None) -> Answer:
         """`GET /api/v1/traces`."""
         return self._json("/api/v1/traces", **_asked(ask), order=order, limit=limit, cursor=cursor)

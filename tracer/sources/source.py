@@ -44,11 +44,14 @@ class Taken:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-class Source(Protocol):
-    """Where traces are read, and written where the caller may. Every method raises a TracerError with a sentence."""
+class Reading(Protocol):
+    """Where traces are read. Every method raises a TracerError with a sentence."""
 
     name: str
     """The place in words: the database or the address."""
+
+    def projects(self) -> Answer:
+        """Every project in sight: `items`."""
 
     def traces(self, ask: Ask, *, order: str = "-start_time", limit: int = 50, cursor: str | None = None) -> Answer:
         """One page of trace summaries: `items`, `next_cursor`, perhaps `searched_to`."""
@@ -80,6 +83,10 @@ class Source(Protocol):
 
     def export(self, ask: Ask, *, format: Format, of: Of) -> Iterator[bytes]:
         """Everything that is meant, in parts."""
+
+
+class Source(Reading, Protocol):
+    """Where traces are written as well."""
 
     def take(self, batch: Batch, taken: Taken, *, project: str | None = None) -> None:
         """Store a batch of an import, and count it in `taken`."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tracer.errors import BadSetting, TracerError
-from tracer.units import parse_length, parse_rfc3339, rfc3339
+from tracer.errors import BadRequest, BadSetting, TracerError
 
 if TYPE_CHECKING:
     from tracer.sources.source import Ask, Source
@@ -87,18 +85,12 @@ def _ask(q: tuple[str, ...], project: str | None, since: str | None, until: str 
 
 
 def _moment(text: str | None, flag: str) -> str | None:
-    if text is None:
-        return None
+    from tracer.sources.times import moment
+
     try:
-        return rfc3339(time.time_ns() - parse_length(text))
-    except ValueError:
-        pass
-    try:
-        return rfc3339(parse_rfc3339(text))
-    except (ValueError, OverflowError):
-        raise BadSetting(
-            f"{flag} {text[:60]!r}: write a time as 2026-11-22T14:00Z or 2026-11-22, or how long ago as 2h or 30d."
-        ) from None
+        return moment(text, flag)
+    except BadRequest as problem:
+        raise BadSetting(problem.message) from None
 
 
 def _trace_id(text: str) -> str:
@@ -335,7 +327,22 @@ def delete(
         sys.exit(1)
 
 
-COMMANDS = (traces, trace, tail, export, import_files, score, delete)
+@click.command(short_help="Let assistants read traces (Model Context Protocol).")
+@_place
+def mcp(url: str | None, data: str | None, db: str | None, config: str | None, project: str | None) -> None:
+    """Serve the Model Context Protocol on standard input and output, read-only, for assistants that start a program.
+
+    A server that runs answers the same at its address /mcp.
+    """
+    with _source(url, data, db, config) as source:
+        try:
+            from tracer.mcp.stdio import serve
+        except ImportError:
+            raise BadSetting("this needs the package mcp: install stepscope-server[mcp].") from None
+        serve(source, project=project)
+
+
+COMMANDS = (traces, trace, tail, export, import_files, score, delete, mcp)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
