@@ -55,6 +55,7 @@ from tracer.pages import metrics as metrics_page
 from tracer.pages import prices as prices_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
+from tracer.pages import steps as steps_page
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
 from tracer.pages.skeletons import SkeletonCache
@@ -196,6 +197,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         markdown.router,
         metrics_page.router,
         mcp_door.router,
+        steps_page.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

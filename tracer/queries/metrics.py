@@ -43,7 +43,7 @@ _CHOICES = ((7 * DAY, HOUR), (120 * DAY, DAY), (3 * 365 * DAY, 7 * DAY), (50 * 3
 
 
 @dataclass(slots=True)
-class _Sum:
+class Sum:
     """What rows of the cube add up to; `of_calls` are the sums of model and embedding steps alone."""
 
     span_count: int = 0
@@ -53,7 +53,8 @@ class _Sum:
     durations: int = 0
     first_tokens: int = 0
 
-    def add(self, other: _Sum) -> None:
+    def add(self, other: Sum) -> None:
+        """Add what another one holds."""
         self.span_count += other.span_count
         self.error_count += other.error_count
         self.sums += other.sums
@@ -63,14 +64,30 @@ class _Sum:
 
 
 @dataclass(slots=True)
-class _Rows:
+class Rows:
     """The rows of one series and interval, their histograms as they are stored."""
 
-    found: _Sum = field(default_factory=_Sum)
+    found: Sum = field(default_factory=Sum)
     durations: list[bytes] = field(default_factory=list)
     first_tokens: list[bytes] = field(default_factory=list)
 
-    def sum(self) -> _Sum:
+    def take(self, kind: int, status: int, span_count: int, packed: bytes, durations: bytes, firsts: bytes) -> None:
+        """Add one row of the cube."""
+        found = self.found
+        numbers = int.from_bytes(packed, "little", signed=True)
+        found.span_count += span_count
+        found.sums += numbers
+        if kind in _call_kinds:
+            found.of_calls += numbers
+        if status == _failed:
+            found.error_count += span_count
+        if durations:
+            self.durations.append(durations)
+        if firsts:
+            self.first_tokens.append(firsts)
+
+    def sum(self) -> Sum:
+        """What they add up to."""
         self.found.durations = sum_histograms(self.durations)
         self.found.first_tokens = sum_histograms(self.first_tokens)
         return self.found
@@ -78,7 +95,7 @@ class _Rows:
 
 @dataclass(slots=True)
 class _Group:
-    total: _Sum = field(default_factory=_Sum)
+    total: Sum = field(default_factory=Sum)
     points: list[Point] = field(default_factory=list)
 
 
@@ -150,7 +167,7 @@ def metrics(
         raise NotFound("There is no such project.", field="project")
     if since >= until:
         raise BadRequest("`from` has to lie before `to`.", field="from")
-    begin, end = _hour_before(since), _hour_before(until + HOUR - 1)
+    begin, end = hour_before(since), hour_before(until + HOUR - 1)
     step = interval or fitting_interval(end - begin)
     if (end - begin) // step * (limit + 1 if by else 1) > MAX_POINTS:
         raise BadRequest(
@@ -158,10 +175,10 @@ def metrics(
             field="interval",
         )
     sql = Sql(conn)
-    ranges, searched_to = _within_limit(sql, list(_ranges(project_id, begin, end, step)))
+    ranges, searched_to = within_limit(sql, list(ranges_of(project_id, begin, end, step)))
     shown = _largest(sql, by, ranges, limit) if by in ("name", "model") else None
     groups = _sum_up(_rows(sql, ranges, only), by, shown, step)
-    total = _Sum()
+    total = Sum()
     for group in groups.values():
         total.add(group.total)
     ordered = sorted(groups.items(), key=lambda item: (item[0][1], -item[1].total.span_count, item[0][0] or ""))
@@ -170,20 +187,20 @@ def metrics(
         UnixNanos(end),
         Nanos(step),
         None if searched_to is None else UnixNanos(searched_to),
-        _figures(total),
+        figures_of(total),
         tuple(
-            Series(value, other, _figures(group.total), tuple(reversed(group.points)))
+            Series(value, other, figures_of(group.total), tuple(reversed(group.points)))
             for (value, other), group in ordered
         ),
     )
 
 
-def _hour_before(instant: int) -> int:
+def hour_before(instant: int) -> int:
     """The hour that began last, held to the times that steps can have."""
     return min(max(0, instant), LAST_INSTANT) // HOUR * HOUR
 
 
-def _ranges(project_id: int, begin: int, end: int, interval: int) -> Iterator[CellRange]:
+def ranges_of(project_id: int, begin: int, end: int, interval: int) -> Iterator[CellRange]:
     """Which cells make up the time, the newest first: hours at its ends and days between, where intervals are days."""
     first, last = -(-begin // DAY) * DAY, end // DAY * DAY
     if interval % DAY or first >= last:
@@ -194,7 +211,7 @@ def _ranges(project_id: int, begin: int, end: int, interval: int) -> Iterator[Ce
     yield project_id, int(Period.hour), begin, first
 
 
-def _within_limit(sql: Sql, ranges: list[CellRange]) -> tuple[list[CellRange], int | None]:
+def within_limit(sql: Sql, ranges: list[CellRange]) -> tuple[list[CellRange], int | None]:
     """The newest part of the ranges that the work limit allows, and where it begins when that is not all."""
     left = ROWS_READ
     kept: list[CellRange] = []
@@ -229,7 +246,7 @@ def _sum_up(
 ) -> dict[_Key, _Group]:
     """Sum rows, newest first, by series and interval: the sums of one interval at a time are in memory."""
     groups: dict[_Key, _Group] = {}
-    sums: dict[_Key, _Rows] = {}
+    sums: dict[_Key, Rows] = {}
     at, key = -1, _EVERYTHING
     for start, kind, status, name, model, other, span_count, packed, durations, first_tokens in rows:
         begin = start - (start - MONDAY) % interval
@@ -245,19 +262,8 @@ def _sum_up(
             key = (_statuses[status], False)
         of_key = sums.get(key)
         if of_key is None:
-            of_key = sums[key] = _Rows()
-        found = of_key.found
-        numbers = int.from_bytes(packed, "little", signed=True)
-        found.span_count += span_count
-        found.sums += numbers
-        if kind in _call_kinds:
-            found.of_calls += numbers
-        if status == _failed:
-            found.error_count += span_count
-        if durations:
-            of_key.durations.append(durations)
-        if first_tokens:
-            of_key.first_tokens.append(first_tokens)
+            of_key = sums[key] = Rows()
+        of_key.take(kind, status, span_count, packed, durations, first_tokens)
     _close(groups, sums, at)
     return groups
 
@@ -268,18 +274,19 @@ _call_kinds = frozenset(map(int, CALL_KINDS))
 _failed = int(Status.error)
 
 
-def _close(groups: dict[_Key, _Group], sums: dict[_Key, _Rows], at: int) -> None:
+def _close(groups: dict[_Key, _Group], sums: dict[_Key, Rows], at: int) -> None:
     """Make points of an interval's rows."""
     for key, of_key in sums.items():
         if of_key.found.span_count:
             group = groups.setdefault(key, _Group())
             found = of_key.sum()
             group.total.add(found)
-            group.points.append(Point(UnixNanos(at), _figures(found)))
+            group.points.append(Point(UnixNanos(at), figures_of(found)))
     sums.clear()
 
 
-def _figures(found: _Sum) -> Figures:
+def figures_of(found: Sum) -> Figures:
+    """What a sum comes to."""
     times = read_sums(found.sums)
     calls = times if found.of_calls == found.sums else read_sums(found.of_calls)
     usage = None

@@ -255,3 +255,36 @@ class SharedRow:
     other: str | None
     """The session's user, or one of the user's sessions."""
     other_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """The steps of one name, model and kind in a time; with `other` those that are not kept apart."""
+
+    name: str | None
+    model: str | None
+    kind: str
+    other: bool
+    now: Figures
+    total_time: Nanos
+    """Their durations added up."""
+    before: Figures | None
+    """What they came to in the time before; None where there were none."""
+    counts: tuple[int, ...]
+    """How many began in each part of the time, the oldest first."""
+    errors: tuple[int, ...]
+    """How many of these failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTable:
+    """A project's steps in a time, one line a name, model and kind."""
+
+    since: UnixNanos
+    until: UnixNanos
+    bar: Nanos
+    """The length of the parts of the time."""
+    searched_to: UnixNanos | None
+    compared: bool
+    """Whether the time before is known whole, and has steps at all."""
+    lines: tuple[StepLine, ...]
