@@ -75,6 +75,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,
     ("GET", "/api/v1/fields"): Right.read,
+    ("GET", "/api/v1/spans"): Right.read,
     ("GET", "/api/v1/metrics"): Right.read,
     ("POST", "/api/v1/scores"): Right.score,
     ("GET", "/api/v1/sessions"): Right.read,

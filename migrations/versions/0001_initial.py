@@ -279,6 +279,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("trace_pk", "span_id"),
         sqlite_with_rowid=False,
     )
+    op.create_index("span_newest", "span", ["start_time", "trace_pk", "span_id"])
     op.create_index(
         "span_calls",
         "span",
@@ -467,6 +468,7 @@ def downgrade() -> None:
     op.drop_index("tombstone_deleted", table_name="tombstone")
     op.drop_table("tombstone")
     op.drop_table("metric_cell")
+    op.drop_index("span_newest", table_name="span")
     op.drop_index(
         "span_calls",
         table_name="span",

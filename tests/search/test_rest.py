@@ -12,7 +12,7 @@ from tests.client import Client, Service, in_process, on_one_database, wait_unti
 from tracer.api import schemas
 from tracer.search.fields import FIELDS, STATUSES
 from tracer.search.tree import quote
-from tracer.units import parse_rfc3339
+from tracer.units import parse_rfc3339, rfc3339
 
 
 def caught_up(client: Client) -> bool:
@@ -124,6 +124,23 @@ def test_without_an_index_fields_are_searched_and_words_are_refused(tmp_path: Pa
         assert len(client.traces(q="status:error name:o*")) == 1
         answer = client.get("/api/v1/traces", params={"q": "status:error one"})
         assert "STEPSCOPE_SEARCH=off" in answer.json()["error"]["message"]
+
+
+def test_spans_are_found_across_traces_with_their_bodies_when_asked(stored: Client) -> None:
+    found = schemas.Spans.model_validate(
+        stored.read("/api/v1/spans", project=stored.project, q="refund", bodies="true")
+    )
+    assert {one.name for one in found.items} == {"refunds", "shipping"}
+    assert all(one.input is not None and "refund" in one.input.value.lower() for one in found.items)
+
+    bare = schemas.Spans.model_validate(stored.read("/api/v1/spans", project=stored.project, q="status:error"))
+    assert [(one.name, one.attributes) for one in bare.items] == [("look_up", None)]
+
+    refused = stored.get("/api/v1/spans", params={"q": "spans>3"})
+    assert "spans is asked of traces" in refused.json()["error"]["message"]
+    time = rfc3339(make.START + 1)
+    assert stored.read("/api/v1/spans", project=stored.project, **{"from": time})["items"] == []
+    assert len(stored.read("/api/v1/spans", project=stored.project, to=time)["items"]) == 3
 
 
 @on_one_database

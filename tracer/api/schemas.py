@@ -432,6 +432,9 @@ class Spans(Answer):
 
     items: list[Span]
     next_cursor: str | None
+    searched_to: str | None = Field(
+        None, description="Set when the time for one page was over: how far back it looked; next_cursor goes on."
+    )
 
 
 class Percentiles(Answer):

@@ -12,7 +12,7 @@ from tracer.auth import Caller
 from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
-from tracer.queries.found import found_traces, read_q
+from tracer.queries.found import found_spans, found_traces, read_q
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
 from tracer.queries.traces import newest_traces, trace_by_id
@@ -105,6 +105,50 @@ def list_traces(
         }
         page = newest_traces(conn, **within) if search is None else found_traces(conn, search, **within)
     answer = {"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor}
+    if page.searched_to is not None:
+        answer["searched_to"] = rfc3339(page.searched_to)
+    return JsonAnswer(answer)
+
+
+@router.get("/spans", response_model=schemas.Spans)
+def search_spans(
+    request: Request,
+    project: ProjectName = None,
+    q: SearchText = "",
+    since: Annotated[Moment, Query(alias="from", description="Spans that began then or later.")] = None,
+    until: Annotated[Moment, Query(alias="to", description="Spans that began before.")] = None,
+    order: Annotated[str, Query(max_length=40)] = "-start_time",
+    limit: Limit = 50,
+    cursor: CursorText = None,
+    bodies: Bodies = False,
+) -> Response:
+    """Spans across traces, newest first: everything that `q` asks is asked of the span itself.
+
+    As with traces, a page may hold fewer than `limit` and still have a `next_cursor`.
+    """
+    reader = Reader(request)
+    search = asked(q, reader, spans=True)
+    with reader.store.reading() as conn:
+        page = found_spans(
+            conn,
+            search,
+            scope=reader.scope,
+            project_id=project_by_name(conn, scope=reader.scope, name=project).id if project else None,
+            after=cursor,
+            limit=limit,
+            order=order,
+            since=read_moment(since, "from"),
+            until=read_moment(until, "to"),
+            abandoned_after=reader.abandoned_after,
+        )
+        if bodies:
+            items = [
+                shape.step(step(conn, trace=trace, span_id=row.span_id, alone=True), reader.prices)
+                for trace, row in page.items
+            ]
+        else:
+            items = [shape.span(row, reader.prices) for _, row in page.items]
+    answer: dict[str, Any] = {"items": items, "next_cursor": page.next_cursor}
     if page.searched_to is not None:
         answer["searched_to"] = rfc3339(page.searched_to)
     return JsonAnswer(answer)

@@ -33,6 +33,8 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     order: str
     value: int
     id: int
+    more: bytes = b""
+    """What tells rows of the same number apart."""
 
 
 _decode = msgspec.msgpack.Decoder(Cursor).decode

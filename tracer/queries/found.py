@@ -7,10 +7,12 @@ from sqlalchemy import Connection, select
 from tracer.errors import BadRequest
 from tracer.queries.added import with_added
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
-from tracer.queries.rows import TraceRow
+from tracer.queries.rows import SpanRow, TraceRow
 from tracer.queries.scope import Scope
+from tracer.queries.steps import listed
 from tracer.queries.traces import NEWEST_FIRST, ORDERS, trace_row, traces_selected
 from tracer.search.find import WORK_LIMIT_S, find_traces
+from tracer.search.find_spans import SpanPlace, SpanRange, find_spans
 from tracer.search.parse import read_search
 from tracer.search.tree import Node, Says, leaves
 from tracer.search.walk import BY_TIME, Place, Range
@@ -67,6 +69,58 @@ def found_traces(
     cursor = write_cursor(Cursor(order, to.value, to.pk))
     told = order in BY_TIME and len(items) < limit
     return Page(items, cursor, UnixNanos(to.value) if told else None)
+
+
+SPAN_ORDERS = BY_TIME
+
+
+def found_spans(
+    conn: Connection,
+    search: Node | None,
+    *,
+    scope: Scope,
+    project_id: int | None = None,
+    after: str | None = None,
+    limit: int = 50,
+    order: str = NEWEST_FIRST,
+    since: UnixNanos | None = None,
+    until: UnixNanos | None = None,
+    abandoned_after: int = 10,
+    seconds: float = WORK_LIMIT_S,
+) -> Page[tuple[TraceRow, SpanRow]]:
+    """One page of the spans that meet a search, as `read_search(…, spans=True)` gives it, each with its trace.
+
+    Otherwise as `found_traces`; the time is that of the spans' starts.
+    """
+    if order not in SPAN_ORDERS:
+        raise BadRequest(f"There is no order {order[:40]!r}: use one of {', '.join(SPAN_ORDERS)}.", field="order")
+    mark = f"spans {order}"
+    place = None
+    if after is not None:
+        at = read_cursor(after, order=mark)
+        place = SpanPlace(at.value, at.id, at.more)
+    range_ = SpanRange(searched_projects(conn, scope, project_id), order == NEWEST_FIRST, place, since, until)
+    found = find_spans(Sql(conn), search, range_, limit=limit, seconds=seconds, abandoned_after=abandoned_after)
+    items = _span_rows(conn, found.places, abandoned_after=abandoned_after)
+    to = found.searched_to
+    if to is None:
+        return Page(items, None)
+    cursor = write_cursor(Cursor(mark, to.start_time, to.trace_pk, to.span_id))
+    return Page(items, cursor, UnixNanos(to.start_time) if len(items) < limit else None)
+
+
+def _span_rows(conn: Connection, places: list[SpanPlace], *, abandoned_after: int) -> list[tuple[TraceRow, SpanRow]]:
+    pks = dict.fromkeys(place.trace_pk for place in places)
+    traces = {row.received: row for row in rows_at(conn, [Place(0, pk) for pk in pks], abandoned_after=abandoned_after)}
+    rows = {
+        (row.trace_pk, row.span_id): row
+        for row in Sql(conn).rows_at("span", ("trace_pk", "span_id"), [place.pair for place in places])
+    }
+    return [
+        (traces[place.trace_pk], listed(rows[place.pair], traces[place.trace_pk]))
+        for place in places
+        if place.pair in rows and place.trace_pk in traces
+    ]
 
 
 def searched_projects(conn: Connection, scope: Scope, project_id: int | None) -> tuple[int, ...]:

@@ -61,6 +61,11 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
     return _step(trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
 
 
+def listed(row: Row[Any], trace: TraceRow) -> SpanRow:
+    """A span's columns for a list across traces, where nothing is known of the steps around it."""
+    return _span_row(row, trace, Placed(0, 0, 0, False), child_error=False)
+
+
 STEPS_AT_ONCE = 200
 FEW = 60
 """Up to so many steps their logs are asked for one by one, and not those of the whole trace."""

@@ -81,6 +81,20 @@ class Access:
         found = None if node is None else self._of(node)
         return None if found is None else found[1]
 
+    def numbers(self, source: Rows, *, at_most: int) -> set[int]:
+        """The row numbers of a source's traces, at most one more than asked for."""
+        found: set[int] = set()
+        for project_id in self._projects:
+            rows = self._sql.rows(
+                f"SELECT {source.key} AS id FROM {source.from_(self._sql)} WHERE project_id = ? "
+                f"AND {source.where} LIMIT ?",
+                [project_id, *source.parameters, at_most + 1 - len(found)],
+            )
+            found.update(row.id for row in rows)
+            if len(found) > at_most:
+                break
+        return found
+
     def _of(self, node: Node) -> tuple[int, list[Source]] | None:
         """The sources of a part and about how many traces they give, as far as that was counted."""
         match node:
@@ -111,8 +125,19 @@ class Access:
                 return min(options, key=lambda one: one[0], default=None)
             case Says():
                 return self._said(node)
-            case Is(field="status" | "has") if all(one.exact == "error" for one in node.any):
-                return self._count([FAILED]), [FAILED]
+            case Any():
+                every = [self._of_step(part) for part in node.of]
+                known = [one for one in every if one is not None]
+                if len(known) < len(every) or not known:
+                    return None
+                return sum(count for count, _ in known), [source for _, sources in known for source in sources]
+            case Is(field="status" | "has" | "is"):
+                by = {"error": FAILED, "running": RUNNING, "abandoned": RUNNING}
+                words = {one.exact for one in node.any}
+                if not words <= by.keys():
+                    return None
+                sources: list[Source] = [by[word] for word in sorted(map(str, words))]
+                return self._count(sources), sources
             case _:
                 return None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any as AnyValue
 
-from tracer.search.conditions import Condition, Moment, step_condition, trace_condition
+from tracer.search.conditions import TRUE, Condition, Moment, step_condition, trace_condition
 from tracer.search.texts import Pair, Words, is_sure
 from tracer.search.tree import All, Any, Child, Compares, Is, Node, Not, Says, Step
 from tracer.search.values import any_tag, has_value, meets_score
@@ -200,6 +200,11 @@ class Evaluator:
             case Step():
                 raise ValueError("a step is asked for within a step")
 
+    def places(self, pks: set[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Every step of the traces, as (start, trace's row number, span id)."""
+        for row in self._steps_where(", s.start_time", TRUE, pks, None):
+            yield row.start_time, row.trace_pk, row.span_id
+
     def _all_steps(self, nodes: Sequence[Node], pks: set[int], among: set[Pair] | None) -> set[Pair]:
         columns = tuple(one for one in nodes if step_condition(one, self._moment) is not None)
         left = self.steps(All(columns), pks, among) if columns else among
@@ -277,7 +282,7 @@ class Evaluator:
         met: set[Pair] = set()
         readers: dict[int, BodyReader] = {}
         columns = ", s.pack, s.body_offset, s.body_length, s.status, s.seq"
-        for row in self._steps_where(columns, Condition("1 = 1"), pks, among):
+        for row in self._steps_where(columns, TRUE, pks, among):
             if row.trace_pk not in readers:
                 readers.clear()
                 readers[row.trace_pk] = body_reader(row.trace_pk, self._pack)

@@ -165,6 +165,8 @@ span = Table(
     Column("pack", Integer, nullable=False),
     Column("body_offset", Integer, nullable=False),
     Column("body_length", Integer, nullable=False),
+    # Spans across traces, newest first.
+    Index("span_newest", "start_time", "trace_pk", "span_id"),
     # The model calls of a trace, for its tokens and cost.
     _index_where("span_calls", "kind IN (3, 6)", "trace_pk"),
     sqlite_with_rowid=False,
