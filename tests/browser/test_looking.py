@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -167,6 +168,10 @@ def test_s19_a_message_a_step_and_all_below_it_and_a_command_can_be_copied(
     assert json.loads(copied())[0]["parts"][0]["content"] == "Yes."
     page.keyboard.press("u")
     assert copied() == f"curl -s '{service.url}/api/v1/traces/{trace.id}/spans/{spans[2].id}'"
+    page.keyboard.press("U")
+    fetched: dict[str, Any] = {}
+    exec(copied(), fetched)
+    assert (fetched["step"].span_id, fetched["step"].name) == (spans[2].id, "plan")
     page.goto(f"{service.url}/p/{project}/traces/{trace.id}?span={spans[1].id}")
     page.get_by_role("button", name="as Markdown").click()
     text = copied()

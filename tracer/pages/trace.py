@@ -85,6 +85,8 @@ class StepView:
     """Those given to this step; at the top of the tree, those of the whole trace too."""
     curl: str
     """The command that fetches this step from the interface for programs."""
+    python: str
+    """The lines that do so with our client for Python."""
     since: SpanRow | None
     """The model call before, whose conversation this one goes on with."""
     previous: str | None
@@ -275,6 +277,7 @@ def _step_view(
         bill=around.bill(row),
         scores=around.scores(trace, row),
         curl=around.curl(row),
+        python=around.python(row),
         since=since,
         previous=previous,
         next=following,
@@ -295,8 +298,16 @@ class _Surroundings:
 
     def curl(self, row: SpanRow) -> str:
         """The command that fetches a step; who had to sign in needs a key."""
-        key = ' -H "Authorization: Bearer $STEPSCOPE_KEY"' if caller_of(self.request).signed_in else ""
+        key = ' -H "Authorization: Bearer $STEPSCOPE_API_KEY"' if caller_of(self.request).signed_in else ""
         return f"curl -s{key} '{origin(self.request)}/api/v1/traces/{row.trace_id}/spans/{row.span_id}'"
+
+    def python(self, row: SpanRow) -> str:
+        """Lines of Python that fetch a step; the client finds a key in STEPSCOPE_API_KEY."""
+        return (
+            "from stepscope.client import Client\n\n"
+            f"with Client({origin(self.request)!r}) as client:\n"
+            f"    step = client.span({row.trace_id!r}, {row.span_id!r})\n"
+        )
 
     def bill(self, row: SpanRow) -> Bill:
         """The arithmetic of a call's cost, as long as today's prices still give what was stored."""

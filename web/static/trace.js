@@ -149,6 +149,7 @@ commands.add([
   { keys: "y", words: "Copy the whole output", run: () => press("[data-copy-url$=output]") },
   { keys: "Y", words: "Copy the whole input", run: () => press("[data-copy-url$=input]") },
   { keys: "u", words: "Copy the curl command that fetches this step", run: () => press("[data-curl]") },
+  { keys: "U", words: "Copy the Python that fetches this step", run: () => press("[data-python]") },
 ]);
 
 const tabs = byId("readings");
