@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
@@ -17,10 +18,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
+from tracer.access.audit import REFUSED, AuditLog, Deed, deed_of
 from tracer.access.ring import KeyRing
 from tracer.access.sessions import Sessions
 from tracer.access.throttle import Throttle
 from tracer.api import (
+    audit,
     compat,
     deletions,
     exports,
@@ -38,7 +41,7 @@ from tracer.api import (
 )
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
-from tracer.auth import ROUTES, Caller, Doors, check_right, identify, identify_at_once
+from tracer.auth import ROUTES, Caller, Doors, Right, check_right, identify, identify_at_once
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
@@ -49,6 +52,7 @@ from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.mcp import door as mcp_door
 from tracer.pages import account, compare, join, markdown, people, shared, sign_in, static, trace, transcript, wiring
+from tracer.pages import audit as audit_page
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
@@ -91,6 +95,8 @@ async def authorize(request: Request) -> None:
         caller = await to_thread.run_sync(identify, request, state.doors)
     check_right(caller, needed)
     request.state.caller = caller.asking(needed)
+    if needed is not Right.ingest:
+        request.state.deed = deed_of(request, str(path), who=caller.name, kind=caller.kind, reads=needed is Right.read)
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -111,6 +117,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     indexer = Indexer(store, on=searching, busy=lambda: writer.busy, beside_after=beside)
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
+    log = AuditLog(store, later=writer.run, days=settings.audit_days)
     doors = Doors(
         store,
         KeyRing(store, later=writer.run),
@@ -161,6 +168,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.doors = doors
     app.state.keys = doors.keys
     app.state.throttle = Throttle()
+    app.state.audit = log
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
@@ -185,6 +193,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         scores.router,
         shares.router,
         keys.router,
+        audit.router,
         prices_api.router,
         status.router,
         health.router,
@@ -202,6 +211,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         prices_page.router,
         keys_page.router,
         people.router,
+        audit_page.router,
         account.router,
         join.router,
         settings_page.router,
@@ -216,7 +226,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-    app.add_middleware(Guard, settings=settings, refuse=answer_refusal)
+    app.add_middleware(Guard, settings=settings, refuse=answer_refusal, answered=partial(_answered, log))
     return app
 
 
@@ -228,6 +238,13 @@ def _grpc_door(ingest: otlp.Ingest, doors: Doors) -> GrpcDoor:
             "OTLP over gRPC needs the package grpcio: install stepscope-server[grpc].", field="grpc_port"
         ) from None
     return GrpcDoor(ingest, doors)
+
+
+def _answered(log: AuditLog, state: Mapping[str, Any], status: int) -> None:
+    """Note what a request did, when it was done."""
+    deed: Deed | None = state.get("deed")
+    if deed is not None and (status < 400 or deed.entry.action == REFUSED):
+        log.note(deed.entry, once=deed.once)
 
 
 async def _openapi(request: Request) -> Response:

@@ -133,6 +133,8 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("POST", "/settings/keys"): Right.manage,
     ("POST", "/settings/keys/rotate"): Right.manage,
     ("POST", "/settings/keys/revoke"): Right.manage,
+    ("GET", "/api/v1/audit"): Right.manage,
+    ("GET", "/settings/audit"): Right.manage,
     ("GET", "/settings/people"): Right.manage,
     ("POST", "/settings/people"): Right.manage,
     ("POST", "/settings/people/role"): Right.manage,

@@ -60,6 +60,7 @@ def cli() -> None:
 @_setting("abandoned_after", "MINUTES")
 @_setting("retention_days", "DAYS")
 @_setting("max_size", "SIZE")
+@_setting("audit_days", "DAYS")
 @_setting("read_threads", "NUMBER")
 @_setting("log_level", "LEVEL")
 def serve(config: str | None, **flags: str | None) -> None:

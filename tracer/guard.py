@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,9 +44,17 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """ASGI middleware: refuses foreign hosts and requests that other web pages make, and marks every answer."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, refuse: Callable[[Request, TracerError], Response]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        refuse: Callable[[Request, TracerError], Response],
+        answered: Callable[[Mapping[str, Any], int], None],
+    ) -> None:
         self._app = app
         self._refuse = refuse
+        self._answered = answered
         self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.allowed_hosts)}
         self._any_address = settings.beyond_loopback
         if settings.beyond_loopback:
@@ -65,6 +74,7 @@ class Guard:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 mark(MutableHeaders(scope=message), request_id)
+                self._answered(scope["state"], message["status"])
             await send(message)
 
         headers = Headers(scope=scope)

@@ -124,6 +124,12 @@ class Settings(BaseSettings):
         description="Bytes that the database may hold, such as 10GB; beyond that the oldest traces are deleted "
         "(default: no limit).",
     )
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=36_500,
+        description="Days that a line of the audit log is kept, of which there are a million at most.",
+    )
     read_threads: int = Field(16, ge=2, le=128, description="Threads that answer pages and queries.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the server logs to standard error."

@@ -160,6 +160,23 @@ def upgrade() -> None:
     )
     op.create_index("sign_in_person", "sign_in", ["person_id"], unique=False)
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("project", sa.Text(), nullable=True),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("audit_project", "audit", ["project_id", "id"], unique=False)
+    op.create_table(
         "trace",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -484,6 +501,8 @@ def downgrade() -> None:
     op.drop_index("trace_project_newest", table_name="trace")
     op.drop_index("trace_project_named", table_name="trace")
     op.drop_table("trace")
+    op.drop_index("audit_project", table_name="audit")
+    op.drop_table("audit")
     op.drop_index("sign_in_person", table_name="sign_in")
     for table in ("sign_in", "invitation", "membership", "person"):
         op.drop_table(table)

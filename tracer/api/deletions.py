@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy import Connection
 
+from tracer.access.audit import tell
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
@@ -39,6 +40,7 @@ def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = Non
         found = traces_of_id(conn, scope=reader.scope, trace_id=trace_id.lower(), project_id=project_id)
     if len(found) > 1:
         raise BadRequest("This id is in more than one project: name the one that is meant.", field="project")
+    tell(request, project_id=found[0].project_id)
     receipt = deleter.delete_trace(found[0].id, project_id=found[0].project_id)
     return _answer(request, reader, receipt)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.access.audit import tell
 from tracer.access.keys import (
     LONGEST_DAYS,
     LONGEST_OVERLAP_HOURS,
@@ -80,6 +81,7 @@ def post_key(request: Request, given: KeyIn) -> Response:
     reader = Reader(request)
     caller: Caller = request.state.caller
     secret, key = make_key(reader.store, wanted, project=given.project, scope=caller.scope, author=caller.name)
+    tell(request, project=key.project, target=f"key {key.name}", detail=f"{key.right} {key.prefix}")
     return _told(secret, key, status=201)
 
 
@@ -90,6 +92,7 @@ def post_rotation(request: Request, key_id: KeyId, given: RotateIn | None = None
     hours = 0 if given is None else given.keep_old_hours
     secret, key = rotate_key(reader.store, key_id, scope=reader.scope, old_holds=hours * HOUR)
     _ring(request).forget()
+    tell(request, project=key.project, target=f"key {key.name}", detail=key.prefix)
     return _told(secret, key)
 
 
@@ -97,7 +100,8 @@ def post_rotation(request: Request, key_id: KeyId, given: RotateIn | None = None
 def delete_key(request: Request, key_id: KeyId) -> Response:
     """Revoke a key: whoever has it is refused from now on."""
     reader = Reader(request)
-    revoke_key(reader.store, key_id, scope=reader.scope)
+    gone = revoke_key(reader.store, key_id, scope=reader.scope)
+    tell(request, project=gone.project, target=f"key {gone.name}", detail=gone.prefix)
     _ring(request).forget()
     return Response(status_code=204)
 

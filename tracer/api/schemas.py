@@ -156,6 +156,27 @@ class Keys(Answer):
     next_cursor: str | None
 
 
+class AuditEntry(Answer):
+    """What somebody did."""
+
+    time: str
+    who: str | None = Field(description="A person's address or a key's name.")
+    kind: str | None = Field(description="What they came with: person, token, key, link, or owner of an open server.")
+    action: str = Field(examples=["deleted"])
+    project: str | None
+    target: str | None = Field(examples=["trace 4bf92f3577b34da6a3ce929d0e0e4736"])
+    detail: str | None
+    address: str | None
+    request_id: str | None
+
+
+class AuditLog(Answer):
+    """A page of the audit log."""
+
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
 class TraceSummary(Answer):
     """One trace's roll-up."""
 

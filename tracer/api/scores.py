@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from tracer.access.audit import tell
 from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, CursorText, Limit, ProjectName, Reader, TraceId
@@ -154,6 +155,7 @@ def delete_score(
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
         found = score_by_id(conn, scope=reader.scope, score_id=score_id, project_id=project_id)
+    tell(request, project=found.project, target=f"trace {found.trace_id}", detail=found.name)
     written(request, lambda sql: (drop_score(sql, found.row_id, now=time.time_ns()), None))
     return Response(status_code=204)
 
@@ -165,6 +167,7 @@ def patch_trace(request: Request, trace_id: TraceId, given: PatchIn, project: Pr
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
         row = trace_by_id(conn, scope=reader.scope, trace_id=trace_id.lower(), project_id=project_id)
+    tell(request, project_id=row.project_id)
     patch = Patch(
         name=None if given.name is None else clean(given.name).strip(),
         tags=None if given.tags is None else tuple(given.tags),
@@ -215,6 +218,7 @@ def add_score(request: Request, given: ScoreIn) -> Any:
         return put_score(sql, new, project_id=project_id, now=now), project_id
 
     project_id = written(request, work)
+    tell(request, project_id=project_id, target=f"trace {given.trace_id}", detail=new.name)
     with reader.store.reading() as conn:
         return score_by_id(conn, scope=reader.scope, score_id=new.identity, project_id=project_id)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracer.access.audit import tell
 from tracer.access.links import Link, links, make_link, revoke_link
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
@@ -41,6 +42,7 @@ def post_share(request: Request, given: ShareIn) -> Response:
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=given.project).id if given.project else None
         row = trace_by_id(conn, scope=reader.scope, trace_id=given.trace_id, project_id=project_id)
+    tell(request, project=row.project, target=f"trace {row.trace_id}", detail=f"for {given.days} days")
     token, link = make_link(
         reader.store,
         project_id=row.project_id,

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tracer.access.audit import tell
 from tracer.access.invitations import Invitation, open_invitation, use_invitation
 from tracer.access.passwords import FEWEST, hash_password
 from tracer.access.people import read_email
@@ -71,6 +72,7 @@ def join(
         raise
     except TracerError as problem:
         return _page(request, token, found, typed={"email": email, "name": name}, refused=problem)
+    tell(request, who=address, kind="person", detail=found.what)
     answer = RedirectResponse(url(request, "/"), status_code=303)
     set_session(answer, request, value)
     return answer

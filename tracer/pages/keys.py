@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tracer.access.audit import tell
 from tracer.access.keys import (
     LONGEST_DAYS,
     LONGEST_OVERLAP_HOURS,
@@ -106,6 +107,7 @@ def create_key(
         secret, key = make_key(_store(request), wanted, project=project, scope=caller.scope, author=caller.name)
     except TracerError as problem:
         return _page(request, typed=typed, refused=problem)
+    tell(request, project=key.project, target=f"key {key.name}", detail=f"{key.right} {key.prefix}")
     return _page(request, made=key, secret=secret)
 
 
@@ -120,6 +122,7 @@ def rotate(request: Request, key: Annotated[str, Form()] = "", old: Annotated[st
     except TracerError as problem:
         return _page(request, refused=problem)
     _ring(request).forget()
+    tell(request, project=made.project, target=f"key {made.name}", detail=made.prefix)
     return _page(request, made=made, secret=secret)
 
 
@@ -127,10 +130,11 @@ def rotate(request: Request, key: Annotated[str, Form()] = "", old: Annotated[st
 def revoke(request: Request, key: Annotated[str, Form()] = "") -> Response:
     """End a key at once."""
     try:
-        revoke_key(_store(request), _number(key, "key", LAST_ID) or 0, scope=caller_of(request).scope)
+        gone = revoke_key(_store(request), _number(key, "key", LAST_ID) or 0, scope=caller_of(request).scope)
     except TracerError as problem:
         return _page(request, refused=problem)
     _ring(request).forget()
+    tell(request, project=gone.project, target=f"key {gone.name}", detail=gone.prefix)
     return RedirectResponse(url(request, HERE, {"note": "revoked"}), status_code=303)
 
 

@@ -35,6 +35,7 @@ PAGE_HEADERS = {
 SETTINGS = (
     ("/settings/keys", "Keys"),
     ("/settings/people", "People"),
+    ("/settings/audit", "Audit log"),
     ("/settings/account", "Your account"),
     ("/settings/prices", "Prices"),
 )
@@ -55,6 +56,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "name": words.name_of,
     "plural": words.plural,
     "score": words.score_words,
+    "combine": words.combine,
     "token_total": words.token_total,
     "token_words": words.token_words,
     "partial_words": words.partial_words,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection
 
+from tracer.access.audit import tell
 from tracer.access.invitations import Invitation, What, invitations, invite, make_invitation, take_back
 from tracer.access.people import Person, Place, Role, people, person_by_id, read_email, remove_person, set_role
 from tracer.auth import Right
@@ -114,6 +115,7 @@ def invite_somebody(
             secret = invite(connection, address, place, author=caller_of(request).name)
     except TracerError as problem:
         return _page(request, typed=typed, refused=problem)
+    tell(request, target=address, **_told(place, role))
     if secret is None:
         return _back(request, "added")
     return _page(request, secret=secret, link_for=address)
@@ -130,9 +132,11 @@ def change_role(
     try:
         place = _place(request, where, role)
         with _store(request).writing() as connection:
-            set_role(connection, _seen(connection, request, person).id, place)
+            found = _seen(connection, request, person)
+            set_role(connection, found.id, place)
     except TracerError as problem:
         return _page(request, refused=problem)
+    tell(request, target=found.email, **_told(place, role))
     return _back(request, "role")
 
 
@@ -141,9 +145,11 @@ def remove(request: Request, person: Annotated[str, Form()] = "") -> Response:
     """Take an account away."""
     try:
         with _store(request).writing() as connection:
-            remove_person(connection, _seen(connection, request, person).id)
+            found = _seen(connection, request, person)
+            remove_person(connection, found.id)
     except TracerError as problem:
         return _page(request, refused=problem)
+    tell(request, target=found.email)
     return _back(request, "removed")
 
 
@@ -158,6 +164,7 @@ def reset(request: Request, person: Annotated[str, Form()] = "") -> Response:
             )
     except TracerError as problem:
         return _page(request, refused=problem)
+    tell(request, target=found.email)
     return _page(request, secret=secret, link_for=found.email)
 
 
@@ -170,6 +177,14 @@ def uninvite(request: Request, invitation: Annotated[str, Form()] = "") -> Respo
     except TracerError as problem:
         return _page(request, refused=problem)
     return _back(request, "uninvited")
+
+
+def _told(place: Place, role: str) -> dict[str, Any]:
+    """A role and where it holds, for the audit log."""
+    words = role or "no role"
+    if place.project_id is not None:
+        return {"project_id": place.project_id, "detail": words}
+    return {"detail": f"{words}, {'on the server' if place.server else 'in every project'}"}
 
 
 def _seen(connection: Connection, request: Request, person: str) -> Person:

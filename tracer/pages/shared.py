@@ -7,6 +7,7 @@ from typing import cast
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tracer.access.audit import tell
 from tracer.access.links import open_link
 from tracer.auth import SHARED_COOKIE
 from tracer.errors import NotFound
@@ -26,6 +27,7 @@ def open_shared(request: Request, token: str) -> Response:
     link = open_link(store, token)
     if link is None:
         raise NotFound("This link has expired or was taken back. Ask for a new one.")
+    tell(request, kind="link", project_id=link.project_id, target=f"trace {link.trace_id}")
     with store.reading() as conn:
         slug = projects(conn, scope=Scope(frozenset({link.project_id})))[0].slug
     answer = RedirectResponse(url(request, "/p/{slug}/traces/{trace_id}", slug=slug, trace_id=link.trace_id), 303)

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tracer.access.audit import REFUSED, tell
 from tracer.access.passwords import is_right
 from tracer.access.people import password_of
 from tracer.access.sessions import close_session, open_session
@@ -59,7 +60,9 @@ def sign_in(
     try:
         value = _open(request, clean(email).strip().lower()[:EMAIL_LIMIT], password, token.strip())
     except TracerError as problem:
+        tell(request, action=REFUSED, who=email, detail="signing in")
         return _page(request, next, email=email[:EMAIL_LIMIT], problem=problem, with_token=bool(token))
+    tell(request, who=email or "administrator", kind="token" if token else "person")
     answer = RedirectResponse(safe_next(request, next), status_code=303)
     set_session(answer, request, value)
     return answer

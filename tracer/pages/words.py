@@ -155,3 +155,8 @@ def partial_words(partial: Partial | None) -> str:
     if partial is None:
         return ""
     return f"partial: {plural(partial.span_count, 'step')} with {' or '.join(partial.reasons)}"
+
+
+def combine(asked: dict[str, str | None], more: dict[str, str | None]) -> dict[str, str | None]:
+    """An address's query with more in it."""
+    return {**asked, **more}

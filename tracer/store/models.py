@@ -306,6 +306,25 @@ sign_in = Table(
     sqlite_autoincrement=True,
 )
 
+# Who saw, changed, exported and deleted what: append-only, pruned by age and number. A project's lines outlive it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("project_id", Rowid),
+    Column("project", Text),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Index("audit_project", "project_id", "id"),
+    sqlite_autoincrement=True,
+)
+
 # What keeps late and repeated deliveries from bringing a deleted trace back.
 tombstone = Table(
     "tombstone",
