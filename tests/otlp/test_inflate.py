@@ -6,7 +6,7 @@ import gzip
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import zstandard
@@ -15,10 +15,20 @@ from hypothesis import strategies as st
 
 from tests.counts import counted
 from tracer.errors import BadPayload, TooLarge, TracerError, UnsupportedMedia
+from tracer.otlp import inflate as module
 from tracer.otlp.inflate import MEMBERS, inflate
 
 MIB = 1 << 20
 TEXT = b"a span, and another span; " * 400
+
+
+@pytest.fixture(scope="module", autouse=True, params=["isal", "zlib"])
+def which_zlib(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything holds with the quick library, and with Python's own where that is not built."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "zlib":
+            patch.setattr(module, "fast_zlib", zlib)
+        yield
 
 
 def raw_deflate(data: bytes) -> bytes:
