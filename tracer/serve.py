@@ -37,8 +37,8 @@ GONE_WITHIN_S = 9.5
 
 BACKLOG = 2048
 
-COLLECT_AFTER = 50_000
-"""New objects that can be part of a circle; Python's own 700 are a hundredth of what one batch of spans makes."""
+COLLECT_AFTER = 200_000
+"""New objects that can be part of a circle: several batches of spans, none of which makes any."""
 
 OPEN_FILES = 65_536
 """As many files and connections as we ask the system for."""

@@ -20,7 +20,7 @@ from tracer.ingest.fold import fold
 from tracer.ingest.reread import Wanted, reread_spans
 from tracer.ingest.verify import verify
 from tracer.otlp.assemble import is_running
-from tracer.otlp.dialects import READER_VERSION, read_facts
+from tracer.otlp.dialects import READER_VERSION, ResourceFacts, read_facts
 from tracer.otlp.dialects.reading import Facts, Usage
 from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.prices import PriceBook
@@ -60,9 +60,13 @@ def send(client: Client, run: Run) -> None:
     assert client.ingest(run.log, path="/v1/logs").status_code == 200
 
 
-def read_as_long_ago(record: SpanRecord, records: Sequence[LogRecord] = ()) -> Facts:
+def read_as_long_ago(
+    record: SpanRecord, records: Sequence[LogRecord] = (), of_resource: ResourceFacts | None = None
+) -> Facts:
     """What an older reader made of a span; a step that still runs is read again when it ends."""
-    return read_facts(record, records) if is_running(record) else Facts(model="wrong", usage=Usage(input=7))
+    if is_running(record):
+        return read_facts(record, records, of_resource)
+    return Facts(model="wrong", usage=Usage(input=7))
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
 
 from tracer.ingest import cube, relate
 from tracer.ingest.call_state import CallState, CallStates
-from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, facts_of, facts_of_row, span_row
+from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, NewSpans, facts_of, facts_of_row, span_row
 from tracer.ingest.fold import Folding
 from tracer.ingest.locks import lock_traces
 from tracer.ingest.logs import attach, logs_of_traces, write_logs
@@ -23,7 +24,7 @@ from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.search.work import note_work
-from tracer.store.bodies import Packer, Place, known_pieces
+from tracer.store.bodies import Packer, known_pieces
 from tracer.store.models import PACKS_PER_TRACE, Status
 from tracer.store.projects import ProjectIds
 from tracer.store.spans import body_reader, place_of
@@ -80,6 +81,10 @@ class _Touched:
         return bool(self.inserted or self.finished or self.rebuild)
 
 
+_in_order = itemgetter(*TRACE_COLUMNS)
+"""Takes a row's values out of its columns by name."""
+
+
 class Applier:
     """Applies prepared batches. One an engine's writer: it remembers projects and pieces between commits.
 
@@ -92,7 +97,7 @@ class Applier:
         self.projects = ProjectIds()
         self.folding = Folding()
         self.shard = shard
-        self._known: OrderedDict[int, tuple[int, dict[bytes, Place]]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[int, dict[bytes, bytes]]] = OrderedDict()
         self._known_count = 0
         self._calls = CallStates()
 
@@ -117,10 +122,14 @@ class Applier:
         ids = self.projects.resolve(sql, names, now)
         incoming: dict[Key, dict[bytes, PreparedSpan]] = {}
         for span in spans:
-            of_trace = incoming.setdefault((ids[span.project], span.record.trace_id), {})
-            known = of_trace.get(span.record.span_id)
+            record = span.record
+            key = (ids[span.project], record.trace_id)
+            of_trace = incoming.get(key)
+            if of_trace is None:
+                of_trace = incoming[key] = dict[bytes, PreparedSpan]()
+            known = of_trace.get(record.span_id)
             if known is None or span.beats(known):
-                of_trace[span.record.span_id] = span
+                of_trace[record.span_id] = span
         records = [(ids[project], record) for project, record in logs]
         log_keys = {(project, record.trace_id) for project, record in records if record.trace_id}
 
@@ -153,7 +162,6 @@ class Applier:
     def _write(self, sql: Sql, touched: list[_Touched], changes: Changes) -> Changes:
         """Write what was found to change: rows, bodies, roll-ups, counters, the change feed."""
         now = changes.at
-        self._write_new_traces(sql, touched, now)
         counted, replaced = self._write_spans(sql, touched, now)
         for trace in touched:
             if trace.changed:
@@ -250,23 +258,11 @@ class Applier:
                 trace.reread.append((relate.stored_span(sql, trace.key[1], row, found, self._prices), row))
                 trace.rebuild = True
 
-    def _write_new_traces(self, sql: Sql, touched: list[_Touched], now: int) -> None:
-        """Rows for new traces come first, since spans refer to them; `_write_rollups` fills them."""
-        sql.insert(
-            "trace",
-            ("id", "project_id", "trace_id", *relate.BLANK_TRACE, "received_at", "changed_at"),
-            [
-                (trace.pk, *trace.key, *relate.BLANK_TRACE.values(), now, now)
-                for trace in touched
-                if trace.new and trace.inserted
-            ],
-        )
-
     def _write_spans(
         self, sql: Sql, touched: list[_Touched], now: int
     ) -> tuple[list[cube.CountedSpan], list[cube.CountedSpan]]:
         """Write spans and bodies; returns what the metrics cube counts, and the rows that it counts no longer."""
-        inserts: list[tuple[Any, ...]] = []
+        new = NewSpans()
         updates: list[tuple[Any, ...]] = []
         packs: list[tuple[Any, ...]] = []
         partials: list[tuple[Any, ...]] = []
@@ -278,14 +274,15 @@ class Applier:
             for span, row in trace.reread:
                 columns = span_row(span, place_of(row), row.received_at)
                 updates.append((*columns[1:], trace.pk, columns[0]))
-                counted.append((project, cube.counted((trace.pk, *columns))))
+                counted.append(cube.counted(project, span))
                 replaced.append(cube.counted_row(project, row))
             if not trace.inserted and not trace.finished:
                 continue
             packer = trace.packer = self._packer(sql, trace)
-            rows = [(trace.pk, *span_row(span, packer.add(span.body), now)) for span in trace.inserted]
-            counted += [(project, cube.counted(row)) for row in rows]
-            inserts += rows
+            for span in trace.inserted:
+                new.add(trace.pk, span, packer.add(span.body), now)
+                if not span.running:
+                    counted.append(cube.counted(project, span))
             for span in trace.finished:
                 stored = trace.stored[span.record.span_id]
                 same = span.running and self._same_body(sql, trace, span, stored)
@@ -295,7 +292,7 @@ class Applier:
                 if span.partial_output is None:
                     settled.append((trace.pk, span.record.span_id))
                 if not span.running:
-                    counted.append((project, cube.counted((trace.pk, *columns))))
+                    counted.append(cube.counted(project, span))
             partials += [
                 (trace.pk, span.record.span_id, span.partial_output)
                 for span in (*trace.inserted, *trace.finished)
@@ -305,7 +302,7 @@ class Applier:
             packs += [(trace.pk * PACKS_PER_TRACE + number, entries, data) for number, entries, data in packer.packs]
             trace.pack_count = packer.next_pack
             self._remember(trace.pk, packer)
-        sql.insert("span", ("trace_pk", *SPAN_COLUMNS), inserts)
+        new.write(sql)
         assignments = ", ".join(f"{name} = ?" for name in SPAN_COLUMNS[1:])
         sql.many(f"UPDATE span SET {assignments} WHERE trace_pk = ? AND span_id = ?", updates)
         sql.insert("pack", ("id", "pieces", "data"), packs)
@@ -361,12 +358,16 @@ class Applier:
             trace.rollup.add((facts_of_row(row) for row in rows), stored_parents=set())
 
     def _write_rollups(self, sql: Sql, touched: list[_Touched], now: int) -> None:
-        updates = []
+        inserts, updates = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
         for trace in touched:
             if not trace.changed:
                 continue
-            columns = self._columns(sql, trace, now)
-            updates.append((*(columns[name] for name in TRACE_COLUMNS), trace.pk))
+            row = _in_order(self._columns(sql, trace, now))
+            if trace.new:
+                inserts.append((trace.pk, *trace.key, *row))
+            else:
+                updates.append((*row, trace.pk))
+        sql.insert("trace", ("id", "project_id", "trace_id", *TRACE_COLUMNS), inserts)
         assignments = ", ".join(f"{name} = ?" for name in TRACE_COLUMNS)
         sql.many(f"UPDATE trace SET {assignments} WHERE id = ?", updates)
 
@@ -416,7 +417,7 @@ class Applier:
         else:
             written = (*trace.inserted, *trace.finished)
             state.add(
-                ((span.record.span_id, (span.record.parent_id, int(span.facts.kind))) for span in written),
+                ((span.record.span_id, (span.record.parent_id, +span.facts.kind)) for span in written),
                 [relate.call_of(span) for span in written if span.facts.kind in CALL_KINDS and not span.running],
             )
         self._calls.put(trace.pk, version + 1, state)

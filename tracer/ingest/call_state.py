@@ -8,7 +8,7 @@ was made at; else it is made anew from the stored spans.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -37,13 +37,13 @@ class CallState:
     _responses: dict[str, bytes] = field(default_factory=dict)
     _next_group: int = 0
     _llm_calls: int = 0
-    _tokens: Counter[str] = field(default_factory=Counter)
-    _told: Counter[str] = field(default_factory=Counter)
+    _tokens: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _told: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """How many groups told of each kind of token: a sum that nobody told of is None, not 0."""
     _cost: int = 0
     _priced: int = 0
-    _sources: Counter[str] = field(default_factory=Counter)
-    _reasons: Counter[str] = field(default_factory=Counter)
+    _sources: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _reasons: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _partial: int = 0
 
     def add(self, edges: Iterable[tuple[bytes, Edge]], calls: Iterable[Call]) -> None:
@@ -51,7 +51,7 @@ class CallState:
         arrived = dict(edges)
         fresh = {call.span_id: call for call in calls}
         # A running step that turns out to be a call, or of another kind, stands between calls already counted.
-        between = any(
+        between = bool(self.edges) and any(
             span_id in self._parents and (span_id in fresh or self.edges[span_id] != edge)
             for span_id, edge in arrived.items()
             if span_id in self.edges

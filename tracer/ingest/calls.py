@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tracer.otlp.dialects.reading import Kind, Usage
 
 BOUNDARY_KINDS = frozenset({Kind.agent, Kind.tool})
@@ -21,8 +23,7 @@ NO_USAGE, NO_PRICE = "no usage", "no price"
 COMPUTED = "computed"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A finished model call step of a trace."""
 
     span_id: bytes

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracer.ingest.prepare import NO_PRICE, PreparedSpan, Price, as_json
+from tracer.ingest.prepare import NO_PRICE, PreparedSpan, as_json
 from tracer.ingest.rollup import SpanFacts
 from tracer.otlp.dialects import READER_VERSION
-from tracer.otlp.dialects.reading import Usage
 from tracer.store.bodies import Place
-from tracer.store.models import SPAN_COLUMNS as ALL_SPAN_COLUMNS
 from tracer.store.models import TRACE_COLUMNS as ALL_TRACE_COLUMNS
 from tracer.store.spans import NO_USAGE
+from tracer.store.sql import Sql
 
-SPAN_COLUMNS = tuple(name for name in ALL_SPAN_COLUMNS if name != "trace_pk")
+_OF_EVERY_STEP = (
+    "span_id", "parent_id", "name", "kind", "otlp_kind", "status", "start_time", "end_time", "received_at",
+    "environment", "release", "service", "dialect", "reader_version", "flags", "pack", "body_offset", "body_length",
+)  # fmt: skip
+_OF_CALLS = (
+    "model", "provider", "response_id", "input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
+    "cache_write_tokens", "reasoning_tokens", "audio_tokens", "cost", "input_cost", "output_cost", "cost_source",
+    "time_to_first_token",
+)  # fmt: skip
+_OF_FEW = ("status_message", "seq", "session_id", "user_id", "tags", "metadata")
+
+SPAN_COLUMNS = (*_OF_EVERY_STEP, *_OF_CALLS, *_OF_FEW)
 """`span_id` first."""
 
 TRACE_COLUMNS = tuple(name for name in ALL_TRACE_COLUMNS if name not in ("id", "project_id", "trace_id"))
@@ -30,46 +40,70 @@ def held(number: int | None) -> int | None:
 
 def span_row(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
     """One span's values for SPAN_COLUMNS."""
-    record, facts, usage, price = span.record, span.facts, span.facts.usage, span.price
+    return (
+        *_of_every_step(span, place, now),
+        *(_of_call(span) or (None,) * len(_OF_CALLS)),
+        *(_of_few(span) or (None,) * len(_OF_FEW)),
+    )
+
+
+class NewSpans:
+    """Rows to insert, apart by the columns that they fill: most steps leave most of them empty, and each value that is
+    handed to the database takes time.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[bool, bool], list[tuple[Any, ...]]] = {}
+
+    def add(self, trace_pk: int, span: PreparedSpan, place: Place, now: int) -> None:
+        """Add a span's row."""
+        call, few = _of_call(span), _of_few(span)
+        row = (trace_pk, *_of_every_step(span, place, now), *call, *few)
+        self._rows.setdefault((bool(call), bool(few)), []).append(row)
+
+    def write(self, sql: Sql) -> None:
+        """Insert the rows."""
+        for (of_calls, of_few), rows in self._rows.items():
+            columns = ("trace_pk", *_OF_EVERY_STEP, *(_OF_CALLS if of_calls else ()), *(_OF_FEW if of_few else ()))
+            sql.insert("span", columns, rows)
+
+
+def _of_every_step(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
+    record, facts = span.record, span.facts
     return (
         record.span_id,
         record.parent_id,
         record.name,
-        int(facts.kind),
+        # `+` makes a member of an enum a plain integer, in a third of the time that `int()` takes.
+        +facts.kind,
         record.otlp_kind,
-        int(span.status),
-        record.status_message or None,
+        +span.status,
         record.start_time,
         record.end_time or None,
-        held(span.seq) if span.running else None,
         now,
-        facts.model,
-        facts.provider,
-        facts.response_id,
-        *(_NO_FIGURES if usage is None and price is NO_PRICE else _figures(usage or NO_USAGE, price)),
-        price.source,
-        held(facts.time_to_first_token),
-        facts.session_id,
-        facts.user_id,
         facts.environment,
         facts.release,
         facts.service,
-        as_json(list(facts.tags)) if facts.tags else None,
-        as_json(facts.metadata) if facts.metadata else None,
         facts.dialect,
         READER_VERSION,
-        int(record.flags),
-        place.pack,
-        place.offset,
-        place.length,
+        +record.flags,
+        *place,
     )
 
 
-_NO_FIGURES = (None,) * 10
-
-
-def _figures(usage: Usage, price: Price) -> tuple[int | None, ...]:
+def _of_call(span: PreparedSpan) -> tuple[Any, ...]:
+    """The values for _OF_CALLS; empty when there is none."""
+    facts, usage, price = span.facts, span.facts.usage, span.price
+    model, provider, response_id = facts.model, facts.provider, facts.response_id
+    first_token = facts.time_to_first_token
+    if usage is None:
+        if (model, provider, response_id, first_token) == _NO_CALL and price is NO_PRICE:
+            return ()
+        usage = NO_USAGE
     return (
+        model,
+        provider,
+        response_id,
         held(usage.input),
         held(usage.output),
         held(usage.total),
@@ -80,6 +114,33 @@ def _figures(usage: Usage, price: Price) -> tuple[int | None, ...]:
         held(price.total),
         held(price.input),
         held(price.output),
+        price.source,
+        held(first_token),
+    )
+
+
+_NO_CALL = (None,) * 4
+
+
+def _of_few(span: PreparedSpan) -> tuple[Any, ...]:
+    """The values for _OF_FEW; empty when there is none."""
+    record, facts, running = span.record, span.facts, span.running
+    if not (
+        record.status_message
+        or running
+        or facts.session_id is not None
+        or facts.user_id is not None
+        or facts.tags
+        or facts.metadata
+    ):
+        return ()
+    return (
+        record.status_message or None,
+        held(span.seq) if running else None,
+        facts.session_id,
+        facts.user_id,
+        as_json(list(facts.tags)) if facts.tags else None,
+        as_json(facts.metadata) if facts.metadata else None,
     )
 
 
@@ -90,7 +151,7 @@ def facts_of(span: PreparedSpan) -> SpanFacts:
         record.span_id,
         record.parent_id,
         record.name,
-        int(span.status),
+        +span.status,
         record.start_time,
         record.end_time or None,
         facts.model,

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
+from tracer.ingest.columns import held
+from tracer.ingest.prepare import PreparedSpan
 from tracer.store.cube import (
     CONTENT,
     OTHER_LINE,
@@ -27,7 +28,8 @@ from tracer.store.cube import (
     totals_of,
 )
 from tracer.store.histogram import histogram_of
-from tracer.store.models import SPAN_COLUMNS, Status
+from tracer.store.models import Status
+from tracer.store.spans import NO_USAGE
 from tracer.store.sql import CHUNK, Sql, chunked
 from tracer.units import DAY, HOUR
 
@@ -48,9 +50,6 @@ COUNTED = (
     "reasoning_tokens",
 )
 """The columns of a span that the cube counts."""
-
-counted = itemgetter(*(SPAN_COLUMNS.index(name) for name in COUNTED))
-"""Takes them from a span's row, a tuple in the order of SPAN_COLUMNS."""
 
 CountedSpan = tuple[int, Sequence[Any]]
 """A project's row number and the values of COUNTED."""
@@ -192,6 +191,37 @@ def _take_away(sql: Sql, difference: Difference) -> None:
     if difference.cells:
         lock_periods(sql, difference.periods, alone=True)
         _write(sql, difference, clear=True)
+
+
+def counted(project_id: int, span: PreparedSpan) -> CountedSpan:
+    """A span that is being written as the cube counts it."""
+    record, facts = span.record, span.facts
+    usage, cost = facts.usage, span.price.total
+    figures: tuple[int | None, ...] = _NO_FIGURES
+    if usage is not None or cost is not None:
+        usage = usage or NO_USAGE
+        figures = (
+            held(cost),
+            held(usage.input),
+            held(usage.output),
+            held(usage.total),
+            held(usage.cached_input),
+            held(usage.cache_write),
+            held(usage.reasoning),
+        )
+    return project_id, (
+        record.name,
+        facts.model,
+        +facts.kind,
+        +span.status,
+        record.start_time,
+        record.end_time or None,
+        held(facts.time_to_first_token),
+        *figures,
+    )
+
+
+_NO_FIGURES = (None,) * 7
 
 
 def counted_row(project_id: int, row: Any) -> CountedSpan:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tracer.otlp.assemble import is_running
-from tracer.otlp.dialects import preview, read_facts
+from tracer.otlp.dialects import ResourceFacts, preview, read_facts, read_resource
 from tracer.otlp.dialects.reading import CALL_KINDS, Facts
 from tracer.otlp.records import STATUS_ERROR, Attributes, LogRecord, SpanRecord
 from tracer.prices import PriceBook
@@ -22,8 +23,7 @@ DEFAULT_PROJECT = "default"
 NAME_LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True, gc=False):
     """What a model call cost, and who says so; None for unknown.
 
     `computed` from prices, `sent` by the client, or `cache`: nothing, since the app's own cache answered.
@@ -36,11 +36,11 @@ class Price:
 
 
 NO_PRICE = Price()
+_RUNNING = Status.running
 CACHED = Price(NanoUsd(0), source="cache")
 
 
-@dataclass(slots=True)
-class PreparedSpan:
+class PreparedSpan(msgspec.Struct, gc=False):
     """A span on its way to the writer."""
 
     project: str
@@ -52,12 +52,12 @@ class PreparedSpan:
     seq: int | None
     """Set on a running version: the higher one wins."""
     partial_output: str | None
-    logs: list[LogRecord] = field(default_factory=list)
+    logs: list[LogRecord] = []
 
     @property
     def running(self) -> bool:
         """True when this version announces a step that has not ended."""
-        return self.status is Status.running
+        return self.status is _RUNNING
 
     @property
     def order(self) -> tuple[int, bytes]:
@@ -114,12 +114,10 @@ def prepare(records: list[SpanRecord], *, asked_project: str | None, prices: Pri
     """
     encoder = BodyEncoder()
     asked = project_name(asked_project) if asked_project and asked_project.strip() else None
-    if asked is not None:
-        return [_prepare(record, encoder, asked, prices) for record in records]
-    # Spans share their resources: each is asked once for its project.
-    named = {id(record.resource): record.resource for record in records}
-    of_resource = {key: _named_in(resource) for key, resource in named.items()}
-    return [_prepare(record, encoder, of_resource[id(record.resource)], prices) for record in records]
+    # Spans share their resources: each is read once.
+    resources = {id(record.resource): record.resource for record in records}
+    shared = {key: (asked or _named_in(resource), read_resource(resource)) for key, resource in resources.items()}
+    return [_prepare(record, encoder, *shared[id(record.resource)], prices) for record in records]
 
 
 def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
@@ -135,8 +133,10 @@ def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:
     return NO_PRICE if cost is None else Price(cost.total, cost.input, cost.output, "computed")
 
 
-def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None, prices: PriceBook) -> PreparedSpan:
-    facts = read_facts(record)
+def _prepare(
+    record: SpanRecord, encoder: BodyEncoder, asked: str | None, of_resource: ResourceFacts, prices: PriceBook
+) -> PreparedSpan:
+    facts = read_facts(record, of_resource=of_resource)
     running = is_running(record)
     seq: int | None = None
     partial: str | None = None
@@ -151,7 +151,7 @@ def _prepare(record: SpanRecord, encoder: BodyEncoder, asked: str | None, prices
         text = record.attributes.get("stepscope.output.partial")
         partial = text[-PARTIAL_OUTPUT_LIMIT:] if isinstance(text, str) else None
     return PreparedSpan(
-        project_of(record, asked),
+        asked or project_of(record, None),
         record,
         facts,
         NO_PRICE if running else price_of(record, facts, prices),

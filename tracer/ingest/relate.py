@@ -11,7 +11,6 @@ from tracer.ingest.calls import TOKEN_FIELDS, Call, CallTotals
 from tracer.ingest.columns import held
 from tracer.ingest.logs import logs_of_traces, reread
 from tracer.ingest.prepare import PreparedSpan
-from tracer.ingest.rollup import Rollup
 from tracer.ingest.tombstones import Key
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
@@ -20,35 +19,7 @@ from tracer.store.models import Status
 from tracer.store.spans import body_reader, place_of, usage_of_row
 from tracer.store.sql import Sql
 
-__all__ = ["BLANK_TRACE", "CALL_COLUMNS", "RUNNING_ONLY"]
-
-BLANK_TRACE: dict[str, Any] = {
-    "name": "",
-    "status": 0,
-    "start_time": 0,
-    "span_count": 0,
-    "running_count": 0,
-    "error_count": 0,
-    "llm_call_count": 0,
-    "partial_count": 0,
-    "models": "[]",
-    "services": "[]",
-    "tags": "[]",
-    "metadata": "{}",
-    "version": 0,
-    "pack_count": 0,
-    "state": Rollup().dump_state(),
-}
-"""A trace's row until its roll-up is written, in the same transaction."""
-
-CALL_COLUMNS = (
-    "llm_call_count",
-    *(f"{name}_tokens" for name in TOKEN_FIELDS),
-    "cost",
-    "cost_source",
-    "partial_reasons",
-    "partial_count",
-)
+__all__ = ["RUNNING_ONLY"]
 
 
 def span_rows(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> list[Any]:
@@ -112,7 +83,7 @@ def call_of(span: PreparedSpan) -> Call:
     return Call(
         record.span_id,
         record.parent_id,
-        int(facts.kind),
+        +facts.kind,
         record.start_time,
         span.status is Status.error,
         facts.response_id,
@@ -149,9 +120,12 @@ def stored_calls(sql: Sql, pk: int) -> tuple[list[tuple[bytes, Edge]], list[Call
     return edges, calls
 
 
+_TOKEN_COLUMNS = tuple((name, f"{name}_tokens") for name in TOKEN_FIELDS)
+
+
 def call_columns(totals: CallTotals) -> dict[str, Any]:
     """A trace's columns of tokens and cost."""
-    columns: dict[str, Any] = {f"{name}_tokens": held(totals.tokens.get(name)) for name in TOKEN_FIELDS}
+    columns: dict[str, Any] = {column: held(totals.tokens.get(name)) for name, column in _TOKEN_COLUMNS}
     columns["llm_call_count"] = totals.llm_call_count
     columns["cost"] = held(totals.cost)
     sources = totals.cost_sources

@@ -20,10 +20,10 @@ Order = tuple[int, bytes]
 """(start, span id): what `earliest` and `first` mean."""
 
 FIRST_FIELDS = ("session_id", "user_id", "environment", "release")
+_RUNNING, _ERROR = int(Status.running), int(Status.error)
 
 
-@dataclass(slots=True)
-class SpanFacts:
+class SpanFacts(msgspec.Struct, gc=False):
     """What a roll-up takes from one span."""
 
     span_id: bytes
@@ -49,7 +49,7 @@ class SpanFacts:
     @property
     def running(self) -> bool:
         """True for a version that announces a step that has not ended."""
-        return self.status == Status.running
+        return self.status == _RUNNING
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -119,22 +119,27 @@ class Rollup:
     def add(self, spans: Iterable[SpanFacts], *, stored_parents: set[bytes]) -> None:
         """Add spans that the trace did not have; `stored_parents` are those of their parents that it had."""
         spans = list(spans)
-        present = {span.span_id for span in spans} | stored_parents
-        state = self.state
+        present = stored_parents.union([span.span_id for span in spans])
+        state, awaited = self.state, self.state.awaited
         for span in spans:
-            self.span_count += 1
-            self.start_time = span.start_time if self.start_time is None else min(self.start_time, span.start_time)
-            state.first = span.order if state.first is None else min(state.first, span.order)
-            if span.parent_id is None:
-                state.top = span.order if state.top is None else min(state.top, span.order)
-            elif span.parent_id not in present:
-                known = state.awaited.get(span.parent_id)
-                state.awaited[span.parent_id] = span.order if known is None else min(known, span.order)
-            state.awaited.pop(span.span_id, None)
-            if span.running:
+            order = span.order
+            if state.first is None or order < state.first:
+                state.first = order
+            parent = span.parent_id
+            if parent is None:
+                if state.top is None or order < state.top:
+                    state.top = order
+            elif parent not in present and (parent not in awaited or order < awaited[parent]):
+                awaited[parent] = order
+            if awaited:
+                awaited.pop(span.span_id, None)
+            if span.status == _RUNNING:
                 self.running_count += 1
             else:
-                self._settle(span)
+                self._settle(span, order)
+        self.span_count += len(spans)
+        if state.first is not None:
+            self.start_time = state.first[0]
 
     def finish(self, span: SpanFacts, *, was: SpanFacts) -> bool:
         """A running step has ended (or has a newer running version). False when the trace must be rebuilt."""
@@ -142,31 +147,35 @@ class Rollup:
             return False
         if not span.running:
             self.running_count -= 1
-            self._settle(span)
+            self._settle(span, span.order)
         return True
 
-    def _settle(self, span: SpanFacts) -> None:
-        state = self.state
-        if span.end_time is not None:
-            self.end_time = span.end_time if self.end_time is None else max(self.end_time, span.end_time)
-        if span.status == Status.error:
+    def _settle(self, span: SpanFacts, order: Order) -> None:
+        state, end = self.state, span.end_time
+        if end is not None and (self.end_time is None or end > self.end_time):
+            self.end_time = end
+        if span.status == _ERROR:
             self.error_count += 1
-            failed = (*span.order, span.name)
+            failed = (*order, span.name)
             state.failed = failed if state.failed is None else max(state.failed, failed)
         if span.model:
             self.models.add(span.model)
         if span.service:
             self.services.add(span.service)
-        for name in FIRST_FIELDS:
-            value = getattr(span, name)
+        for name, value in (
+            ("session_id", span.session_id),
+            ("user_id", span.user_id),
+            ("environment", span.environment),
+            ("release", span.release),
+        ):
             if value is not None:
-                found = (*span.order, value)
                 known = state.earliest.get(name)
-                state.earliest[name] = found if known is None or found[:2] < known[:2] else known
+                if known is None or order < known[:2]:
+                    state.earliest[name] = (*order, value)
         for key, value in span.metadata.items():
             known_value = state.metadata.get(key)
-            if known_value is None or span.order < known_value[:2]:
-                state.metadata[key] = (*span.order, value)
+            if known_value is None or order < known_value[:2]:
+                state.metadata[key] = (*order, value)
         if span.tags:
             state.tags = sorted({*state.tags, *span.tags})
 
@@ -181,6 +190,6 @@ class Rollup:
         merged = {key: value for key, (_, _, value) in state.metadata.items()}
         columns["metadata"] = {**merged, **root.metadata}
         columns["tags"] = sorted({*state.tags, *root.tags})
-        if root.status == Status.error and state.failed is not None and state.failed[1] != root.span_id:
+        if root.status == _ERROR and state.failed is not None and state.failed[1] != root.span_id:
             columns["failed_in"] = state.failed[2]
         return columns

@@ -21,7 +21,7 @@ from tracer.otlp.dialects import READER_VERSION
 from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
-from tracer.store.bodies import DIGEST_SIZE, known_pieces
+from tracer.store.bodies import DIGEST_SIZE, read_entries
 from tracer.store.models import PACKS_PER_TRACE
 from tracer.store.spans import body_reader, place_of
 from tracer.store.sql import Sql
@@ -101,14 +101,14 @@ class TraceCheck:
             row = self._sql.rows("SELECT pieces, data FROM pack WHERE id = ?", [first + number])[0]
             try:
                 data = zstandard.ZstdDecompressor().decompress(row.data)
-                pieces = known_pieces([(number, row.pieces)])
+                pieces = list(read_entries(row.pieces))
             except Exception as problem:  # noqa: BLE001 - damage comes in any shape
                 yield "pack", None, f"pack {number} cannot be read: {problem}", "readable"
                 continue
-            for digest, place in pieces.items():
-                piece = data[place.offset : place.offset + place.length]
-                if len(piece) != place.length or blake2b(piece, digest_size=DIGEST_SIZE).digest() != digest:
-                    yield "pack", None, f"pack {number} has another piece at {place.offset} than it says", "the same"
+            for digest, offset, length in pieces:
+                piece = data[offset : offset + length]
+                if len(piece) != length or blake2b(piece, digest_size=DIGEST_SIZE).digest() != digest:
+                    yield "pack", None, f"pack {number} has another piece at {offset} than it says", "the same"
 
     def _spans(self, rows: Sequence[Any]) -> Iterator[Found]:
         """Each body opens, and read again it gives the columns that are stored."""

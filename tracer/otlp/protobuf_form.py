@@ -33,10 +33,12 @@ class _Strict:
         for pair in pairs:
             key, value = pair.key, pair.value
             # Most values are non-empty strings: one look instead of WhichOneof.
-            found: AnyValue = value.string_value or self.value(value)
-            if (type(found) is str and "\0" in found) or "\0" in key:
+            words: str = value.string_value
+            if "\0" in words:
+                words = self.text(words)
+            found = words or self.value(value)
+            if "\0" in key:
                 key = self.text(key)
-                found = self.text(found) if type(found) is str else found
             if key in out:
                 put(out, key, found, repeats)
                 self.flags |= Flag.KEY_REPEATED

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import TypeAlias
 
+import msgspec
+
 AnyValue: TypeAlias = "str | bool | int | float | bytes | list[AnyValue] | dict[str, AnyValue] | None"
 """An OTLP AnyValue: kvlist is a dict, array a list, an empty AnyValue None."""
 
@@ -61,8 +63,7 @@ class Scope:
     attributes: Attributes = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class SpanRecord:
+class SpanRecord(msgspec.Struct, gc=False):
     """One span off the wire. Times are Unix nanoseconds; `end_time` 0 means that none was sent."""
 
     trace_id: bytes

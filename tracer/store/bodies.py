@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ RUNNING_ONLY = frozenset({"stepscope.seq", "stepscope.output.partial"})
 """Attributes of a running step that live in columns and rows of their own."""
 
 _TEXT, _BYTES = 1, 2
-_encode = msgspec.msgpack.Encoder().encode
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _span_of_pieces = struct.Struct("<II")
 _piece_entry = struct.Struct(f"<{DIGEST_SIZE}sII")
 _place = struct.Struct("<III")
@@ -52,9 +52,11 @@ class Place(NamedTuple):
     length: int
 
 
-@dataclass(slots=True)
-class EncodedBody:
-    """A body ready to be packed: the document, and the pieces that it names by number."""
+class EncodedBody(msgspec.Struct, gc=False):
+    """A body ready to be packed: the document, and the pieces that it names by number.
+
+    The first two pieces are the resource and the scope.
+    """
 
     document: bytes
     pieces: list[bytes]
@@ -121,15 +123,14 @@ class BodyEncoder:
 
 
 def _set_apart(attributes: Attributes, pieces: list[bytes]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+    long: dict[str, Any] = {}
     for key, value in attributes.items():
-        if type(value) is str and len(value) >= LONG:
-            out[key] = _apart(_TEXT, value.encode(), pieces)
+        if type(value) is str:
+            if len(value) >= LONG:
+                long[key] = _apart(_TEXT, value.encode(), pieces)
         elif type(value) is bytes and len(value) >= LONG:
-            out[key] = _apart(_BYTES, value, pieces)
-        else:
-            out[key] = value
-    return out
+            long[key] = _apart(_BYTES, value, pieces)
+    return attributes | long if long else attributes
 
 
 def _apart(code: int, data: bytes, pieces: list[bytes]) -> msgspec.msgpack.Ext:
@@ -151,51 +152,60 @@ def _compressor() -> zstandard.ZstdCompressor:
     return made
 
 
-@dataclass(slots=True)
 class Packer:
     """Packs the bodies that one commit brings to one trace.
 
-    `known` maps the digests of pieces that the trace has to their places; it grows as pieces are added.
+    `known` maps the digests of pieces that the trace has to their places, as recipes hold them; it grows as pieces are
+    added. `packs` holds the finished packs: (number within the trace, entries of its pieces, compressed bytes).
     """
 
-    next_pack: int
-    known: dict[bytes, Place]
-    packs: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    """Finished packs: (number within the trace, entries of its pieces, compressed bytes)."""
-    _parts: list[bytes] = field(default_factory=list)
-    _entries: list[bytes] = field(default_factory=list)
-    _seen: dict[bytes, Place] = field(default_factory=dict)
-    _size: int = 0
+    __slots__ = ("_entries", "_parts", "_seen", "_size", "known", "next_pack", "packs")
+
+    def __init__(self, next_pack: int, known: dict[bytes, bytes]) -> None:
+        self.next_pack = next_pack
+        self.known = known
+        self.packs: list[tuple[int, bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._entries: list[bytes] = []
+        self._seen: dict[bytes, bytes] = {}
+        self._size = 0
 
     def add(self, body: EncodedBody) -> Place:
         """Add a body with the pieces that are new, and return where it lies."""
         resource, scope, *pieces = body.pieces
-        places = [self._shared(resource), self._shared(scope), *map(self._piece, pieces)]
-        recipe = b"".join([_place.pack(*place) for place in places])
-        return self._put(_count.pack(len(places)) + recipe + body.document)
+        known = self.known
+        parts = [_count.pack(len(body.pieces)), self._shared(resource), self._shared(scope)]
+        for piece in pieces:
+            digest = blake2b(piece, digest_size=DIGEST_SIZE).digest()
+            parts.append(known.get(digest) or self._new(digest, piece))
+        parts.append(body.document)
+        data = b"".join(parts)
+        offset = self._put(data)
+        return Place(self.next_pack, offset, len(data))
 
-    def _shared(self, piece: bytes) -> Place:
+    def _shared(self, piece: bytes) -> bytes:
         """A resource or a scope: the spans of a batch have them in common, so that they are digested once."""
         place = self._seen.get(piece)
         if place is None:
-            place = self._seen[piece] = self._piece(piece)
+            digest = blake2b(piece, digest_size=DIGEST_SIZE).digest()
+            place = self._seen[piece] = self.known.get(digest) or self._new(digest, piece)
         return place
 
-    def _piece(self, piece: bytes) -> Place:
-        digest = blake2b(piece, digest_size=DIGEST_SIZE).digest()
-        place = self.known.get(digest)
-        if place is None:
-            place = self.known[digest] = self._put(piece)
-            self._entries.append(_piece_entry.pack(digest, place.offset, place.length))
+    def _new(self, digest: bytes, piece: bytes) -> bytes:
+        offset, length = self._put(piece), len(piece)
+        self._entries.append(_piece_entry.pack(digest, offset, length))
+        place = self.known[digest] = _place.pack(self.next_pack, offset, length)
         return place
 
-    def _put(self, data: bytes) -> Place:
-        if self._size and self._size + len(data) > PACK_SIZE:
+    def _put(self, data: bytes) -> int:
+        """Append bytes to the pack that is being filled, `next_pack`, and return their offset."""
+        offset = self._size
+        if offset and offset + len(data) > PACK_SIZE:
             self.finish()
-        place = Place(self.next_pack, self._size, len(data))
+            offset = 0
         self._parts.append(data)
-        self._size += len(data)
-        return place
+        self._size = offset + len(data)
+        return offset
 
     def finish(self) -> None:
         """Close the pack that is being filled, if anything is in it."""
@@ -209,12 +219,17 @@ class Packer:
         self._size = 0
 
 
-def known_pieces(packs: Iterable[tuple[int, bytes]]) -> dict[bytes, Place]:
-    """Read the entries of a trace's packs, given as (number, entries)."""
+def read_entries(entries: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The entries of a pack's pieces: digest, offset and length before compression."""
+    return _piece_entry.iter_unpack(entries)
+
+
+def known_pieces(packs: Iterable[tuple[int, bytes]]) -> dict[bytes, bytes]:
+    """The pieces of a trace's packs, given as (number, entries), for a `Packer`."""
     return {
-        digest: Place(number, offset, length)
+        digest: _place.pack(number, offset, length)
         for number, entries in packs
-        for digest, offset, length in _piece_entry.iter_unpack(entries)
+        for digest, offset, length in read_entries(entries)
     }
 
 
@@ -232,32 +247,46 @@ class Body:
 
 
 class BodyReader:
-    """Reads bodies of one trace; `load` fetches a pack's compressed bytes by its number."""
+    """Reads bodies of one trace; `load` fetches a pack's compressed bytes by its number.
+
+    Bodies share their resources and scopes as objects.
+    """
 
     def __init__(self, load: Callable[[int], bytes]) -> None:
         self._load = load
         self._packs: dict[int, bytes] = {}
+        self._shared: dict[tuple[int, int, int], Any] = {}
 
-    def _bytes(self, place: Place) -> bytes:
-        pack = self._packs.get(place.pack)
+    def _bytes(self, number: int, offset: int, length: int) -> bytes:
+        pack = self._packs.get(number)
         if pack is None:
-            pack = self._packs[place.pack] = zstandard.ZstdDecompressor().decompress(self._load(place.pack))
-        return pack[place.offset : place.offset + place.length]
+            pack = self._packs[number] = zstandard.ZstdDecompressor().decompress(self._load(number))
+        return pack[offset : offset + length]
+
+    def _opened(self, place: tuple[int, int, int]) -> Any:
+        found = self._shared.get(place)
+        if found is None:
+            found = self._shared[place] = _decode(self._bytes(*place))
+        return found
 
     def forget(self) -> None:
         """Let go of the packs read so far, for walks over large traces."""
         self._packs.clear()
+        self._shared.clear()
 
     def read(self, place: Place) -> Body:
         """Read the body that lies at `place`."""
-        data = self._bytes(place)
+        data = self._bytes(*place)
         (count,) = _count.unpack_from(data)
         recipe_end = _count.size + count * _place.size
-        places = [Place(*found) for found in _place.iter_unpack(data[_count.size : recipe_end])]
+        places = list(_place.iter_unpack(data[_count.size : recipe_end]))
 
         def restore(code: int, piece_numbers: memoryview) -> str | bytes:
             first, many = _span_of_pieces.unpack(piece_numbers)
-            joined = b"".join(self._bytes(found) for found in places[first : first + many])
+            if many == 1:
+                joined = self._bytes(*places[first])
+            else:
+                joined = b"".join([self._bytes(*found) for found in places[first : first + many]])
             return joined.decode() if code == _TEXT else joined
 
         attributes, events, links, trace_state, otlp_flags = msgspec.msgpack.decode(data[recipe_end:], ext_hook=restore)
@@ -265,8 +294,8 @@ class BodyReader:
             attributes,
             [Event(*event) for event in events],
             [Link(*link) for link in links],
-            msgspec.msgpack.decode(self._bytes(places[0])),
-            Scope(*msgspec.msgpack.decode(self._bytes(places[1]))),
+            self._opened(places[0]),
+            Scope(*self._opened(places[1])),
             trace_state,
             otlp_flags,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from tracer.otlp.dialects import values
 from tracer.otlp.dialects.conventions import dialects
@@ -51,8 +51,28 @@ _IN_MILLISECONDS, _CACHE_HIT = int(Field.IN_MILLISECONDS), int(Field.CACHE_HIT)
 _TAGS, _METADATA, _ANNOUNCES = int(Field.TAGS), int(Field.METADATA), int(Field.ANNOUNCES)
 
 
-def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
-    """What ingest derives from a span and its log records. Pure; never raises, whatever the attributes are."""
+class ResourceFacts(NamedTuple):
+    """What spans have from the resource that they share."""
+
+    environment: str | None
+    release: str | None
+    service: str | None
+
+
+def read_resource(resource: Attributes) -> ResourceFacts:
+    """What ingest derives from a resource. Pure; never raises."""
+    return ResourceFacts(
+        _first_word(resource, _ENVIRONMENT_KEYS),
+        _first_word(resource, _RELEASE_KEYS),
+        _first_word(resource, _SERVICE_KEYS),
+    )
+
+
+def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = (), of_resource: ResourceFacts | None = None) -> Facts:
+    """What ingest derives from a span and its log records. Pure; never raises, whatever the attributes are.
+
+    `of_resource` is what its resource gave, where that was read already.
+    """
     found, order = _BLANK.copy(), _UNSEEN.copy()
     named = _NOBODY
     families: list[str] = []
@@ -88,7 +108,7 @@ def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
     cost = found[_COST]
     if cost is None and (found[_COST_INPUT] or found[_COST_OUTPUT]):
         cost = NanoUsd((found[_COST_INPUT] or 0) + (found[_COST_OUTPUT] or 0))
-    resource = span.resource
+    environment, release, service = read_resource(span.resource) if of_resource is None else of_resource
     metadata = found[_METADATA]
     return Facts(
         dialect=_NAMES.get(named, "otel"),
@@ -102,9 +122,9 @@ def read_facts(span: SpanRecord, logs: Sequence[LogRecord] = ()) -> Facts:
         time_to_first_token=_time_to_first(span, found),
         session_id=found[_SESSION],
         user_id=found[_USER],
-        environment=found[_ENVIRONMENT] or _first_word(resource, _ENVIRONMENT_KEYS),
-        release=found[_RELEASE] or _first_word(resource, _RELEASE_KEYS),
-        service=_first_word(resource, _SERVICE_KEYS) or found[_SERVICE],
+        environment=found[_ENVIRONMENT] or environment,
+        release=found[_RELEASE] or release,
+        service=service or found[_SERVICE],
         tags=found[_TAGS] or (),
         metadata=_metadata(metadata) if metadata else {},
         announces=span.parent_id if found[_ANNOUNCES] else None,

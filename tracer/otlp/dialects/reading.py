@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+import msgspec
+
 from tracer.units import Nanos, NanoUsd
 
 
@@ -29,8 +31,7 @@ CALL_KINDS = frozenset({Kind.llm, Kind.embedding})
 """The kinds of step that are model calls: a trace's tokens and cost are theirs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call. `input` counts every input token, `cached_input` and `cache_write` are parts of it;
     `reasoning` is part of `output`; None where the client said nothing.
     """
@@ -46,8 +47,7 @@ class Usage:
     """The part of `audio` that the model spoke; None where nobody told it apart."""
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(msgspec.Struct, gc=False):
     """What ingest derives from a span: columns, never content."""
 
     dialect: str = "otel"
@@ -68,7 +68,7 @@ class Facts:
     release: str | None = None
     service: str | None = None
     tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = {}
     announces: bytes | None = None
     """Set on a placeholder span: the id of the running span that it stands for."""
     announced_parent: bytes | None = None

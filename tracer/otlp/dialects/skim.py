@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from tracer.otlp.dialects import values
 from tracer.otlp.records import AnyValue, Attributes, SpanRecord
