@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from tracer.otlp.records import AnyValue
 
 MAX_INDEX_DIGITS: Final = 9
+
+SHORT: Final = 200
+"""Characters of a key up to which it is remembered."""
 
 _FIRST_INDEX = re.compile(r"\.(?=[0-9])")
 
@@ -17,10 +21,19 @@ def by_prefix(attributes: Iterable[str]) -> dict[str, list[str]]:
     """Keys grouped by what stands before their first index, dot included: one walk for all flattened lists."""
     found: dict[str, list[str]] = {}
     for key in attributes:
-        place = _FIRST_INDEX.search(key)
-        if place is not None:
-            found.setdefault(key[: place.end()], []).append(key)
+        prefix = _kept_prefix(key) if len(key) <= SHORT else _prefix(key)
+        if prefix is not None:
+            found.setdefault(prefix, []).append(key)
     return found
+
+
+def _prefix(key: str) -> str | None:
+    place = _FIRST_INDEX.search(key)
+    return None if place is None else key[: place.end()]
+
+
+# Steps have the same keys again and again.
+_kept_prefix = lru_cache(maxsize=8192)(_prefix)
 
 
 def items(

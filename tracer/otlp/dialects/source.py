@@ -45,9 +45,11 @@ class Source:
     def word(self, *keys: str) -> str | None:
         """The first of these attributes that is a word, a plain one or one in JSON quotes."""
         for key in keys:
-            found = values.quoted(self.attributes.get(key))
-            if found is not None:
-                return found
+            sent = self.attributes.get(key)
+            if sent is not None:
+                found = values.quoted(sent)
+                if found is not None:
+                    return found
         return None
 
     def text(self, *keys: str) -> str | None:

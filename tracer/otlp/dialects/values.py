@@ -158,12 +158,13 @@ def parse(document: str) -> Any:
     What JSON for others can't hold comes back as text (`NaN`, 1e999); U+0000 and lone surrogates are replaced.
     """
     try:
-        value = json.loads(document, parse_float=_finite, parse_constant=str, strict=False)
+        value = _decode(document)
     except (ValueError, RecursionError):
         return NOT_JSON
     if document.count("[") + document.count("{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         return NOT_JSON
-    return cleaned(value) if _ODD_ESCAPE.search(document) or "\x00" in document else value
+    odd = "\x00" in document or ("\\u" in document and _ODD_ESCAPE.search(document))
+    return cleaned(value) if odd else value
 
 
 def opened(value: object) -> Any:
@@ -262,3 +263,7 @@ def _scalar(value: object) -> Any:
 def _finite(digits: str) -> float | str:
     read = float(digits)
     return read if math.isfinite(read) else digits
+
+
+# One decoder for all: `json.loads` makes a new one for each text.
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=str, strict=False).decode

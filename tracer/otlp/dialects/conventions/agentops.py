@@ -53,4 +53,5 @@ DIALECT = Dialect(
         Field.TAGS: ("agentops.tags",),
     },
     content=content,
+    roots=frozenset({"agentops"}),
 )

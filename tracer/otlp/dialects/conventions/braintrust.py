@@ -86,4 +86,5 @@ DIALECT = Dialect(
     },
     families={_METADATA: Field.METADATA},
     content=content,
+    roots=frozenset({"braintrust"}),
 )

@@ -57,4 +57,5 @@ DIALECT = Dialect(
         Field.SESSION: ("genkit:sessionId",),
     },
     content=content,
+    roots=frozenset({"genkit:input", "genkit:output"}),
 )

@@ -73,4 +73,5 @@ DIALECT = Dialect(
         ),
     },
     content=content,
+    roots=frozenset({"haystack"}),
 )

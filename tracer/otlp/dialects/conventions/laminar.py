@@ -41,4 +41,5 @@ DIALECT = Dialect(
     },
     families={_PROPERTIES + "metadata.": Field.METADATA},
     content=content,
+    roots=frozenset({"lmnr"}),
 )

@@ -83,4 +83,5 @@ DIALECT = Dialect(
     families={_METADATA: Field.METADATA},
     first_token_events=frozenset({"new_token"}),
     content=content,
+    roots=frozenset({"gen_ai"}),
 )

@@ -85,4 +85,5 @@ DIALECT = Dialect(
         Field.METADATA: ("langwatch.metadata",),
     },
     content=content,
+    roots=frozenset({"langwatch"}),
 )

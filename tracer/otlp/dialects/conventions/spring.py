@@ -48,4 +48,5 @@ DIALECT = Dialect(
         Field.SESSION: ("spring.ai.chat.client.conversation.id",),
     },
     content=content,
+    roots=frozenset({"db", "spring"}),
 )
