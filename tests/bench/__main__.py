@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, sustained, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
-from tests.bench.server import Figures, running, send
+from tests.bench.server import Figures, running, send, warm_up
 
 SENDERS = 4
 SECTIONS = ("ingest", "searching", "reading", "variants", "shapes", "live", "stored", "sustained", "peers", "sdk")
@@ -77,8 +78,11 @@ def one_round(streams: list[list[Body]]) -> tuple[Figures, float, float]:
         data = Path(folder)
         bare = floor.spans_per_second([one for bodies in streams for one in bodies], data / "floor.db")
         with running(data, "--search", "off") as server:
-            figures = send(server, streams)
-        return figures, bare, shapes.size_of(data) / sum(one.spans for bodies in streams for one in bodies)
+            idle = server.memory_mib
+            first = warm_up(server)
+            figures = replace(send(server, streams), idle_mib=idle)
+        stored = sum(one.spans for bodies in (first, *streams) for one in bodies)
+        return figures, bare, shapes.size_of(data) / stored
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from tests.bench.load import Body
+from tests.bench.load import BATCH, Body, Chain
 
 READY_WORDS = "Stepscope is at "
 MEBIBYTE = 1 << 20
@@ -102,6 +102,16 @@ def running(data: Path, *arguments: str, **variables: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def warm_up(server: Measured) -> list[Body]:
+    """Send one batch, so that what a server does once, at its start and at its first request, is done.
+
+    Returns what was sent.
+    """
+    bodies = list(Chain(99).bodies(BATCH))
+    send(server, [bodies])
+    return bodies
 
 
 def send(server: Measured, streams: Sequence[Sequence[Body]]) -> Figures:
