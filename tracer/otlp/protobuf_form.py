@@ -141,6 +141,7 @@ def spans(body: bytes, reasons: Counter[str]) -> list[SpanRecord]:
             if not valid_ids(trace_id, span_id, reasons):
                 continue
             read.flags = shared
+            events, links = span.events, span.links
             out.append(
                 finish(
                     SpanRecord(
@@ -156,12 +157,16 @@ def spans(body: bytes, reasons: Counter[str]) -> list[SpanRecord]:
                         attributes(span.attributes),
                         [
                             Event(text(event.name), instant(event.time_unix_nano), attributes(event.attributes))
-                            for event in span.events
-                        ],
+                            for event in events
+                        ]
+                        if events
+                        else [],
                         [
                             Link(link.trace_id, link.span_id, attributes(link.attributes), text(link.trace_state))
-                            for link in span.links
-                        ],
+                            for link in links
+                        ]
+                        if links
+                        else [],
                         resource,
                         scope,
                         text(trace_state) if trace_state else "",

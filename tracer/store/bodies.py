@@ -97,8 +97,8 @@ class BodyEncoder:
             attributes = {key: value for key, value in attributes.items() if key not in RUNNING_ONLY}
         document = [
             _set_apart(attributes, pieces),
-            [[event.name, event.time, _set_apart(event.attributes, pieces)] for event in span.events],
-            [[link.trace_id, link.span_id, link.attributes, link.trace_state] for link in span.links],
+            span.events and [[event.name, event.time, _set_apart(event.attributes, pieces)] for event in span.events],
+            span.links and [[link.trace_id, link.span_id, link.attributes, link.trace_state] for link in span.links],
             span.trace_state,
             span.otlp_flags,
         ]
