@@ -100,17 +100,18 @@ def _of_call(span: PreparedSpan) -> tuple[Any, ...]:
         if (model, provider, response_id, first_token) == _NO_CALL and price is NO_PRICE:
             return ()
         usage = NO_USAGE
+    # The reader takes no count beyond a million million: none has to be held to what a column can.
     return (
         model,
         provider,
         response_id,
-        held(usage.input),
-        held(usage.output),
-        held(usage.total),
-        held(usage.cached_input),
-        held(usage.cache_write),
-        held(usage.reasoning),
-        held(usage.audio),
+        usage.input,
+        usage.output,
+        usage.total,
+        usage.cached_input,
+        usage.cache_write,
+        usage.reasoning,
+        usage.audio,
         held(price.total),
         held(price.input),
         held(price.output),

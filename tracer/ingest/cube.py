@@ -202,12 +202,12 @@ def counted(project_id: int, span: PreparedSpan) -> CountedSpan:
         usage = usage or NO_USAGE
         figures = (
             held(cost),
-            held(usage.input),
-            held(usage.output),
-            held(usage.total),
-            held(usage.cached_input),
-            held(usage.cache_write),
-            held(usage.reasoning),
+            usage.input,
+            usage.output,
+            usage.total,
+            usage.cached_input,
+            usage.cache_write,
+            usage.reasoning,
         )
     return project_id, (
         record.name,
