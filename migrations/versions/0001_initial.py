@@ -185,6 +185,7 @@ def upgrade() -> None:
         sa.Column("status", sa.SmallInteger(), nullable=False),
         sa.Column("start_time", sa.BigInteger(), nullable=False),
         sa.Column("end_time", sa.BigInteger(), nullable=True),
+        sa.Column("duration", sa.BigInteger(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("span_count", sa.Integer(), nullable=False),
@@ -239,10 +240,25 @@ def upgrade() -> None:
         sqlite_where=sa.text("user_id IS NOT NULL"),
         postgresql_where=sa.text("user_id IS NOT NULL"),
     )
+    op.create_index("trace_duration", "trace", ["project_id", "duration", "start_time", "id"])
     for name, columns, condition in PARTIAL_OF_TRACE:
         op.create_index(
             name, "trace", list(columns), sqlite_where=sa.text(condition), postgresql_where=sa.text(condition)
         )
+    op.create_table(
+        "trace_label",
+        sa.Column(
+            "project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("field", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("start_time", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.PrimaryKeyConstraint("project_id", "field", "value", "start_time", "trace_pk"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "partial_output",
         sa.Column("trace_pk", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -493,9 +509,11 @@ def downgrade() -> None:
         postgresql_where=sa.text("kind IN (3, 6)"),
     )
     op.drop_table("span")
+    op.drop_table("trace_label")
     op.drop_table("partial_output")
     op.drop_index("trace_user", table_name="trace")
     op.drop_index("trace_session", table_name="trace")
+    op.drop_index("trace_duration", table_name="trace")
     for name, _, _ in PARTIAL_OF_TRACE:
         op.drop_index(name, table_name="trace")
     op.drop_index("trace_project_newest", table_name="trace")

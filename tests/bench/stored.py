@@ -28,7 +28,10 @@ DAY = 86_400 * 10**9
 OFF = ("--search", "off")
 """What is copied is in no index."""
 
-OWNED: dict[str, str] = {"trace": "id", "span": "trace_pk", "pack": "id", "partial_output": "trace_pk"}
+OWNED: dict[str, str] = {
+    "trace": "id", "span": "trace_pk", "pack": "id", "partial_output": "trace_pk",
+    "trace_label": "trace_pk",
+}  # fmt: skip
 """The tables whose rows belong to one trace, and the column that says to which (a pack's number holds it)."""
 
 

@@ -43,12 +43,12 @@ def at(databases: Databases) -> Iterator[Bench]:
 def found(at: Bench) -> list[tuple[str, str | None, str | None]]:
     """What was found: what, in which trace, in which span, ids without their zeros.
 
-    Not the metrics: they differ too wherever a span's columns or the spans themselves do (`test_cube.py`).
+    Not the metrics and labels: they differ too wherever a span's columns or a trace's row do (`test_cube.py`, below).
     """
     return [
         (one.what, one.trace_id and one.trace_id.lstrip("0"), one.span_id and one.span_id.lstrip("0"))
         for one in at.differences()
-        if one.what != "metrics"
+        if one.what not in ("metrics", "label")
     ]
 
 
@@ -57,6 +57,17 @@ def test_metrics_that_are_not_what_the_spans_add_up_to_are_found(at: Bench) -> N
         connection.exec_driver_sql("UPDATE metric_cell SET span_count = span_count + 1")
 
     assert {one.what for one in at.differences()} == {"metrics"}
+
+
+def test_labels_that_are_missing_or_that_no_trace_has_are_found(at: Bench) -> None:
+    assert {row.value for row in at.rows("SELECT value FROM trace_label")} == {"house-1", "prod"}
+    with at.store.writing() as connection:
+        connection.exec_driver_sql("UPDATE trace_label SET value = 'elsewhere' WHERE field = 'tag'")
+
+    assert [(one.what, one.stored.split(" under")[0]) for one in at.differences()] == [
+        ("label", "tag 'prod' is missing"),
+        ("label", "tag 'elsewhere' is there"),
+    ]
 
 
 def row_number(at: Bench, trace: int) -> int:

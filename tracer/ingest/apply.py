@@ -15,6 +15,7 @@ from tracer.ingest import cube, relate
 from tracer.ingest.call_state import CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, NewSpans, facts_of, facts_of_row, span_row
 from tracer.ingest.fold import Folding
+from tracer.ingest.labels import Relabelled
 from tracer.ingest.locks import lock_traces
 from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
@@ -359,15 +360,19 @@ class Applier:
 
     def _write_rollups(self, sql: Sql, touched: list[_Touched], now: int) -> None:
         inserts, updates = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+        relabelled = Relabelled(sql)
         for trace in touched:
             if not trace.changed:
                 continue
-            row = _in_order(self._columns(sql, trace, now))
+            columns = self._columns(sql, trace, now)
+            row = _in_order(columns)
             if trace.new:
                 inserts.append((trace.pk, *trace.key, *row))
             else:
                 updates.append((*row, trace.pk))
+            relabelled.add(trace.key, trace.pk, was=trace.row, now=columns)
         sql.insert("trace", ("id", "project_id", "trace_id", *TRACE_COLUMNS), inserts)
+        relabelled.write()
         assignments = ", ".join(f"{name} = ?" for name in TRACE_COLUMNS)
         sql.many(f"UPDATE trace SET {assignments} WHERE id = ?", updates)
 
@@ -394,6 +399,7 @@ class Applier:
         columns |= {
             "start_time": rollup.start_time,
             "end_time": rollup.end_time,
+            "duration": rollup.duration,
             "received_at": row.received_at if row is not None else now,
             "changed_at": now,
             "span_count": rollup.span_count,

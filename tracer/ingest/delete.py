@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tracer.ingest import cube
 from tracer.ingest.apply import Changes
+from tracer.ingest.labels import drop_labels
 from tracer.ingest.locks import lock_traces
 from tracer.ingest.people import delete_added
 from tracer.ingest.tombstones import write_tombstones
@@ -49,7 +50,9 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     # Read again under the locks: another process may have deleted some, or added spans to others.
     rows = sorted(
         sql.rows_in(
-            "SELECT id, project_id, trace_id, span_count FROM trace WHERE id IN ({keys})", [row.id for row in rows]
+            "SELECT id, project_id, trace_id, span_count, start_time, models, services, tags, environment, release "
+            "FROM trace WHERE id IN ({keys})",
+            [row.id for row in rows],
         ),
         key=lambda row: (row.project_id, row.trace_id),
     )
@@ -63,6 +66,7 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     _count_off(sql, [(row.project_id, row.span_count) for row in rows], shard)
     cube.subtract(sql, small)
     remove_traces(sql, small, large=[pk for pk, _, _ in large])
+    drop_labels(sql, rows)
     sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])
     sql.many("DELETE FROM log_record WHERE trace_id = ? AND project_id = ?", [(key[1], key[0]) for key in keys])
     delete_added(sql, keys)

@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from tracer.errors import NotFound
 from tracer.ingest.apply import Changes
+from tracer.ingest.labels import change_labels, labels_of
 from tracer.ingest.locks import lock_traces
 from tracer.ingest.tombstones import DELETED, deleted_among
 from tracer.store.sql import Sql
@@ -126,6 +127,7 @@ def annotate(sql: Sql, trace_id: bytes, patch: Patch, *, project_id: int, now: i
         "SELECT name, tags, note FROM annotation WHERE trace_id = ? AND project_id = ?", [trace_id, project_id]
     )
     name, tags, note = (found[0].name, found[0].tags, found[0].note) if found else (None, None, None)
+    tagged_before = tags
     if patch.name is not None:
         name = patch.name or None
     if patch.note is not None:
@@ -142,7 +144,17 @@ def annotate(sql: Sql, trace_id: bytes, patch: Patch, *, project_id: int, now: i
             then="ON CONFLICT (trace_id, project_id) DO UPDATE SET name = excluded.name, tags = excluded.tags, "
             "note = excluded.note, updated_at = excluded.updated_at",
         )
+    _relabel(sql, key, tagged_before, tags)
     return _changed(sql, [key], now)
+
+
+def _relabel(sql: Sql, key: tuple[int, bytes], before: str | None, after: str | None) -> None:
+    """Labels follow the tags that people add, where the trace is there."""
+    if before == after:
+        return
+    for row in sql.rows("SELECT * FROM trace WHERE trace_id = ? AND project_id = ?", [key[1], key[0]]):
+        old, new = labels_of(row, before), labels_of(row, after)
+        change_labels(sql, old - new, new - old)
 
 
 def delete_added(sql: Sql, keys: Sequence[tuple[int, bytes]]) -> None:

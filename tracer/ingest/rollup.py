@@ -100,6 +100,13 @@ class Rollup:
             decode_state(row.state),
         )
 
+    @property
+    def duration(self) -> int | None:
+        """Nanoseconds from the first start to the last end; None while nothing has ended."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return max(0, self.end_time - self.start_time)
+
     def dump_state(self) -> bytes:
         """The state as the row holds it."""
         return _encode(self.state)

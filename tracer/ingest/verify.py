@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer.ingest.cube_check import cube_differences
+from tracer.ingest.label_check import Found as LabelFound
+from tracer.ingest.label_check import missing_labels, surplus_labels
 from tracer.ingest.verify_trace import TraceCheck
 from tracer.prices import PriceBook
 from tracer.search.verify import IndexDifference, verify_index
@@ -62,6 +64,7 @@ def verify(store: Store) -> Iterator[Difference]:
                     if len(found) >= SHOWN:
                         yield from found
                         found.clear()
+            found += map(_of_label, missing_labels(sql, rows))
             end = rows[-1].id if rows else LAST
             found += _orphans(sql, last, end)
         yield from found
@@ -75,8 +78,14 @@ def verify(store: Store) -> Iterator[Difference]:
             for sentence in cube_differences(sql, row.id):
                 yield Difference("metrics", row.id, stored=sentence, expected="what the spans add up to")
         yield from _deleted(sql)
+    yield from map(_of_label, surplus_labels(store))
     for missed in verify_index(store):
         yield _of_index(store, missed)
+
+
+def _of_label(found: LabelFound) -> Difference:
+    project_id, pk, words = found
+    return Difference("label", project_id, stored=f"{words} under row number {pk}", expected="as its trace's row says")
 
 
 def _of_index(store: Store, missed: IndexDifference) -> Difference:

@@ -165,6 +165,7 @@ class TraceCheck:
         expected |= {
             "start_time": rollup.start_time,
             "end_time": rollup.end_time,
+            "duration": rollup.duration,
             "span_count": rollup.span_count,
             "running_count": rollup.running_count,
             "error_count": rollup.error_count,

@@ -50,6 +50,10 @@ NEWEST = Rows("1 = 1", index="trace_project_newest")
 RUNNING = Rows("running_count > 0", index="trace_running")
 FAILED = Rows("error_count > 0", index="trace_failed")
 
+MANY = 20_000
+"""Traces of a length up to which those of a length are put in order by the database."""
+
+_LABELLED = ("tag", "environment", "release")
 _INDEXED = {
     "user": ("user_id", "trace_user"),
     "session": ("session_id", "trace_session"),
@@ -131,6 +135,10 @@ class Access:
                 if len(known) < len(every) or not known:
                     return None
                 return sum(count for count, _ in known), [source for _, sources in known for source in sources]
+            case Is(field="model" | "service") if all(one.exact is not None for one in node.any):
+                # What runs has no label yet.
+                labels = [_label(node.field, str(one.exact)) for one in node.any]
+                return self._count([*labels, RUNNING]), [*labels, RUNNING]
             case Is(field="status" | "has" | "is"):
                 by = {"error": FAILED, "running": RUNNING, "abandoned": RUNNING}
                 words = {one.exact for one in node.any}
@@ -143,6 +151,8 @@ class Access:
 
     def _of_trace(self, leaf: Is | Compares) -> list[Source] | None:
         if isinstance(leaf, Compares):
+            if leaf.field == "latency":
+                return self._long(leaf)
             failed = leaf.field == "errors" and (leaf.amount, leaf.operator) not in ((0, "="), (0, ">="))
             return [FAILED] if failed and leaf.operator in (">", ">=", "=") else None
         words = {one.exact for one in leaf.any}
@@ -151,6 +161,8 @@ class Access:
         if leaf.field in _INDEXED:
             column, index = _INDEXED[leaf.field]
             return [Rows(f"{column} = ?", (word,), index) for word in sorted(map(str, words))]
+        if leaf.field in _LABELLED:
+            return [_label(leaf.field, word) for word in sorted(map(str, words))]
         if leaf.field == "name":
             return self._named(sorted(map(str, words)))
         if leaf.field in ("status", "is", "has"):
@@ -158,6 +170,12 @@ class Access:
             if words <= by.keys():
                 return [by[word] for word in sorted(map(str, words))]
         return None
+
+    def _long(self, leaf: Compares) -> list[Source] | None:
+        """Traces of such a length, when they are not too many: they are no list in the order of time."""
+        source = Rows(f"duration {leaf.operator} ?", (leaf.amount,), "trace_duration")
+        found = self._count([source, RUNNING], upto=MANY)
+        return None if found >= MANY else [source, RUNNING]
 
     def _named(self, names: list[str]) -> list[Source] | None:
         sources: list[Source] = [Rows("name = ?", (name,), "trace_project_named") for name in names]
@@ -180,7 +198,7 @@ class Access:
         found = self._index.all_traces(node.term, enough=self._enough, at_most=RARE, late=self._late)
         return None if found is None else (len(found), [Few(frozenset(found))])
 
-    def _count(self, sources: list[Source]) -> int:
+    def _count(self, sources: list[Source], upto: int = COUNTED) -> int:
         total = 0
         for source in sources:
             if isinstance(source, Few):
@@ -190,8 +208,12 @@ class Access:
                 total += self._sql.rows(
                     f"SELECT count(*) FROM (SELECT 1 FROM {source.from_(self._sql)} WHERE project_id = ? "
                     f"AND {source.where} LIMIT ?) AS counted",
-                    [project_id, *source.parameters, COUNTED],
+                    [project_id, *source.parameters, upto],
                 )[0][0]
-                if total >= COUNTED:
+                if total >= upto:
                     return total
         return total
+
+
+def _label(field: str, value: str) -> Rows:
+    return Rows("field = ? AND value = ?", (field, value), table="trace_label", key="trace_pk")

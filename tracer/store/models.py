@@ -75,6 +75,7 @@ trace = Table(
     Column("status", SmallInteger, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("end_time", BigInteger),
+    Column("duration", BigInteger),
     Column("received_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("span_count", Integer, nullable=False),
@@ -117,7 +118,21 @@ trace = Table(
     # Searches for the few that failed or still run.
     _index_where("trace_failed", "error_count > 0", "project_id", "start_time", "id"),
     _index_where("trace_running", "running_count > 0", "project_id", "start_time", "id"),
+    # Searches for the few that took long, or hardly any time.
+    Index("trace_duration", "project_id", "duration", "start_time", "id"),
     sqlite_autoincrement=True,
+)
+
+# What few traces may have in common, beside their rows, by value and newest first: `ingest/labels.py`.
+trace_label = Table(
+    "trace_label",
+    metadata,
+    Column("project_id", Rowid, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("start_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("trace_pk", Rowid, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 # Spans, packs and partial outputs refer to their trace without a foreign key: a trace is gone at once, the rows of a
