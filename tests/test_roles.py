@@ -88,6 +88,7 @@ def filled(client: Client) -> dict[str, str]:
     trace = one["traceId"]
     score = client.post("/api/v1/scores", json={"trace_id": trace, "name": "good", "value": 1, "comment": SECRET})
     share = client.post("/api/v1/shares", json={"trace_id": trace})
+    view = client.post("/api/v1/views", json={"project": "a", "name": SECRET, "q": SECRET})
     return {
         "trace_id": trace,
         "span_id": one["spanId"],
@@ -97,6 +98,7 @@ def filled(client: Client) -> dict[str, str]:
         "user_id": "user-of-a",
         "score_id": score.json()["id"],
         "share_id": str(share.json()["id"]),
+        "view_id": str(view.json()["id"]),
         "deletion_id": str(client.delete(f"/api/v1/traces/{gone['traceId']}").json()["id"]),
         "gone": gone["traceId"],
         "token": "x",
@@ -152,7 +154,7 @@ def test_R63_no_route_shows_or_changes_another_projects_data(house: House, calle
     owner = "server admin"
     before = asked(house, owner, "GET", f"/api/v1/traces/{house.places['trace_id']}")
     held = MAY["admin" if caller == "admin of b" else caller.removesuffix(" of b")]
-    named = ("trace_id", "slug", "score_id", "share_id", "deletion_id", "key_id", "session_id", "user_id")
+    named = ("trace_id", "slug", "score_id", "share_id", "view_id", "deletion_id", "key_id", "session_id", "user_id")
     for (method, path), right in ROUTES.items():
         if right is Right.public or right not in held or right is Right.ingest:
             continue

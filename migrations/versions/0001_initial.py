@@ -373,6 +373,21 @@ def upgrade() -> None:
         postgresql_where=sa.text("name IS NOT NULL"),
     )
     op.create_table(
+        "saved_view",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("q", sa.Text(), nullable=False),
+        sa.Column("sort_order", sa.Text(), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("project_id", "name", name="saved_view_identity"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "share",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -493,6 +508,7 @@ def downgrade() -> None:
     op.drop_table("deletion")
     op.drop_index("share_of_trace", table_name="share")
     op.drop_table("share")
+    op.drop_table("saved_view")
     op.drop_index("annotation_named", table_name="annotation")
     op.drop_table("annotation")
     op.drop_index("score_of_trace", table_name="score")

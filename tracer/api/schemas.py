@@ -365,6 +365,74 @@ class Trace(TraceSummary):
     spans: list[Span]
 
 
+class FacetValue(Answer):
+    """A value and how many of the traces have it."""
+
+    value: str
+    count: int
+
+
+class Facet(Answer):
+    """The most frequent values of a field; `more` says how many others there are."""
+
+    field: str = Field(examples=["model"])
+    values: list[FacetValue]
+    more: int
+
+
+class TimeBar(Answer):
+    """Traces that began in one interval, and how many of them failed."""
+
+    time: str
+    count: int
+    errors: int
+
+
+class Facets(Answer):
+    """What the traces that a search finds have in common: the newest of them, or all when `searched_to` is null."""
+
+    traces: int
+    searched_to: str | None
+    facets: list[Facet]
+    interval_ms: float
+    bars: list[TimeBar]
+
+
+class Completion(Answer):
+    """One way to go on in a search: `text` replaces the characters from `start` up to `end`."""
+
+    start: int
+    end: int
+    text: str = Field(examples=["status:"])
+    says: str
+
+
+class Completions(Answer):
+    """Ways to go on in a search."""
+
+    items: list[Completion]
+
+
+class SavedView(Answer):
+    """A search that somebody saved."""
+
+    id: int
+    project: str
+    name: str = Field(examples=["Slow and failed"])
+    q: str = Field(examples=["status:error latency>10s"])
+    order: str
+    columns: list[str]
+    author: str | None
+    updated_at: str
+
+
+class SavedViews(Answer):
+    """Saved searches, by name."""
+
+    items: list[SavedView]
+    next_cursor: str | None
+
+
 class SearchField(Answer):
     """One field of the search language."""
 

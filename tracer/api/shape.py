@@ -7,10 +7,12 @@ from typing import Any
 from tracer.otlp.dialects.reading import Usage, Value
 from tracer.prices import PriceBook
 from tracer.queries.rows import (
+    Facets,
     Figures,
     Metrics,
     Percentiles,
     ProjectRow,
+    SavedView,
     ScoreRow,
     SharedRow,
     SpanRow,
@@ -125,6 +127,38 @@ def shared(row: SharedRow, project: str) -> dict[str, Any]:
         "tokens": tokens(row.tokens),
         "cost_usd": _money(row.cost),
         "partial_count": row.partial_count,
+    }
+
+
+def saved_view(row: SavedView) -> dict[str, Any]:
+    """A search that somebody saved."""
+    return {
+        "id": row.id,
+        "project": row.project,
+        "name": row.name,
+        "q": row.q,
+        "order": row.order,
+        "columns": list(row.columns),
+        "author": row.author or None,
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def facets(found: Facets) -> dict[str, Any]:
+    """Counts by value and over time."""
+    return {
+        "traces": found.traces,
+        "searched_to": _time(found.searched_to),
+        "facets": [
+            {
+                "field": one.field,
+                "values": [{"value": value.value, "count": value.count} for value in one.values],
+                "more": one.more,
+            }
+            for one in found.facets
+        ],
+        "interval_ms": millis(found.interval),
+        "bars": [{"time": rfc3339(bar.time), "count": bar.count, "errors": bar.errors} for bar in found.bars],
     }
 
 

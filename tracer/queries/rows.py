@@ -288,3 +288,58 @@ class StepTable:
     compared: bool
     """Whether the time before is known whole, and has steps at all."""
     lines: tuple[StepLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value and how many of the traces have it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The most frequent values of a field, the most frequent first; `more` is how many others there are."""
+
+    field: str
+    values: tuple[FacetValue, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBar:
+    """Traces that began in an interval from `time` on, and how many of them failed."""
+
+    time: UnixNanos
+    count: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What the traces that a search finds have in common."""
+
+    traces: int
+    """How many traces were counted, the newest."""
+    searched_to: UnixNanos | None
+    """Set when older ones were not counted: how far back it looked. None: the counts are exact."""
+    facets: tuple[Facet, ...]
+    interval: Nanos
+    bars: tuple[TimeBar, ...]
+    """Oldest first, those without a trace left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedView:
+    """A search that somebody saved under a name, with the order and the columns of the list."""
+
+    id: int
+    project_id: int
+    project: str
+    name: str
+    q: str
+    order: str
+    columns: tuple[str, ...]
+    author: str
+    updated_at: UnixNanos

@@ -16,6 +16,7 @@ from tracer.queries.added import with_added
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import Partial, TraceRow
 from tracer.queries.scope import Scope
+from tracer.search.fields import ABANDONED
 from tracer.store.models import Status, project, tombstone, trace
 from tracer.store.spans import usage_of_row
 from tracer.units import MINUTE, SECOND, Nanos, UnixNanos, rfc3339
@@ -143,11 +144,19 @@ def traces_selected() -> Select[*tuple[Any, ...]]:
     ).join(project, project.c.id == trace.c.project_id)
 
 
+def status_now(row: Row[Any], *, abandoned_after: int, now: int | None = None) -> str:
+    """The status of a row of the trace table as people see it at a moment, in Unix nanoseconds."""
+    at = time.time_ns() if now is None else now
+    if row.running_count > 0 and at - row.changed_at < abandoned_after * MINUTE:
+        return Status.running.name
+    return ABANDONED if row.status == Status.running else Status(row.status).name
+
+
 def trace_row(row: Row[Any], *, abandoned_after: int) -> TraceRow:
     """One row of the trace table with its project, as people see it now."""
     now = time.time_ns()
-    live = row.running_count > 0 and now - row.changed_at < abandoned_after * MINUTE
-    status = Status.running.name if live else "abandoned" if row.status == Status.running else Status(row.status).name
+    status = status_now(row, abandoned_after=abandoned_after, now=now)
+    live = status == Status.running.name
     if live:
         duration: Nanos | None = Nanos(max(0, now - row.start_time))
     else:

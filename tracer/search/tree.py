@@ -199,11 +199,16 @@ def show(node: Node | None) -> str:
         return f"{side}{node.text if plain else quote(node.text)}{'*' if node.beginning else ''}"
     name = node.field
     if node.key:
-        name += f".{node.key if _PLAIN_KEY.fullmatch(node.key) else quote(node.key)}"
+        name += f".{show_key(node.key)}"
     if isinstance(node, Is):
         return f"{name}:{','.join(map(show_pattern, node.any))}"
     operator = ":" if node.operator == "=" else node.operator
     return f"{name}{operator}{show_amount(node.field, node.amount)}"
+
+
+def show_key(key: str) -> str:
+    """A key as it is written."""
+    return key if _PLAIN_KEY.fullmatch(key) else quote(key)
 
 
 def show_pattern(pattern: Pattern) -> str:

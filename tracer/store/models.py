@@ -398,6 +398,22 @@ annotation = Table(
     sqlite_with_rowid=False,
 )
 
+# Searches that people saved, with the order and the columns of the list; `columns` is a JSON list.
+saved_view = Table(
+    "saved_view",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("q", Text, nullable=False),
+    Column("sort_order", Text, nullable=False),
+    Column("columns", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "name", name="saved_view_identity"),
+    sqlite_autoincrement=True,
+)
+
 # Read-only links to one trace each; the secret in the link is kept as its hash.
 share = Table(
     "share",

@@ -1,0 +1,156 @@
+"""What the traces that a search finds have in common: counts by value, and how they spread over time.
+
+Over the newest matches, up to MOST of them and for a bounded time; the answer says whether that was all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracer.otlp.dialects.reading import Kind
+from tracer.queries.found import searched_projects
+from tracer.queries.rows import Facet, Facets, FacetValue, TimeBar
+from tracer.queries.scope import Scope
+from tracer.queries.traces import status_now
+from tracer.search.find import find_traces
+from tracer.search.tree import Node
+from tracer.search.walk import Range
+from tracer.store.models import Status, annotation, trace
+from tracer.store.sql import Sql, chunked
+from tracer.units import DAY, HOUR, MINUTE, SECOND, Nanos, UnixNanos
+
+MOST = 10_000
+"""Matches that are counted, the newest."""
+
+SECONDS = 0.25
+STEPS = 50_000
+"""Steps whose kinds are counted: those of the newest matches."""
+
+BARS = 60
+"""At most so many bars over time."""
+
+FIELDS = ("status", "name", "kind", "model", "service", "tag", "user", "session", "environment", "release")
+_LENGTHS = (
+    *(number * SECOND for number in (1, 2, 5, 10, 15, 30)),
+    *(number * MINUTE for number in (1, 2, 5, 10, 15, 30)),
+    *(number * HOUR for number in (1, 2, 3, 6, 12)),
+    *(number * DAY for number in (1, 2, 7, 14, 28, 56, 364, 3_640)),
+)
+_COLUMNS = (
+    "id", "start_time", "name", "status", "running_count", "changed_at", "span_count", "user_id", "session_id",
+    "environment", "release", "models", "services", "tags",
+)  # fmt: skip
+
+
+def facets(
+    conn: Connection,
+    search: Node | None,
+    *,
+    scope: Scope,
+    project_id: int | None = None,
+    since: UnixNanos | None = None,
+    until: UnixNanos | None = None,
+    values: int = 10,
+    abandoned_after: int = 10,
+    seconds: float = SECONDS,
+) -> Facets:
+    """Counts of the traces that meet a search, by field, at most so many `values` of each, and over time."""
+    sql = Sql(conn)
+    range_ = Range(searched_projects(conn, scope, project_id), since=since, until=until)
+    found = find_traces(sql, search, range_, limit=MOST, seconds=seconds, abandoned_after=abandoned_after)
+    pks = [place.pk for place in found.places]
+    counters: dict[str, Counter[str]] = {name: Counter() for name in FIELDS}
+    times: list[tuple[int, bool]] = []
+    lists: dict[str, Counter[str]] = {name: Counter() for name in ("models", "services", "tags")}
+    steps: list[tuple[int, int]] = []
+    for row in _rows(conn, pks):
+        status = status_now(row, abandoned_after=abandoned_after)
+        counters["status"][status] += 1
+        counters["name"][row.own_name or row.name] += 1
+        for name, value in (
+            ("user", row.user_id),
+            ("session", row.session_id),
+            ("environment", row.environment),
+            ("release", row.release),
+        ):
+            if value is not None:
+                counters[name][value] += 1
+        lists["models"][row.models] += 1
+        lists["services"][row.services] += 1
+        if row.own_tags is None:
+            lists["tags"][row.tags] += 1
+        else:
+            counters["tag"].update({*json.loads(row.tags), *json.loads(row.own_tags)})
+        times.append((row.start_time, status == Status.error.name))
+        steps.append((row.id, row.span_count))
+    for column, name in (("models", "model"), ("services", "service"), ("tags", "tag")):
+        for text, count in lists[column].items():
+            for value in json.loads(text):
+                counters[name][value] += count
+    counters["kind"] = _kinds(sql, steps)
+    interval, bars = _bars(times, since, until)
+    to = found.searched_to
+    return Facets(
+        traces=len(times),
+        searched_to=None if to is None else UnixNanos(to.value),
+        facets=tuple(_facet(name, counters[name], values) for name in FIELDS),
+        interval=interval,
+        bars=bars,
+    )
+
+
+def _rows(conn: Connection, pks: Sequence[int]) -> Iterator[Any]:
+    added = (annotation.c.trace_id == trace.c.trace_id) & (annotation.c.project_id == trace.c.project_id)
+    query = select(
+        *(trace.c[name] for name in _COLUMNS), annotation.c.name.label("own_name"), annotation.c.tags.label("own_tags")
+    ).select_from(trace.outerjoin(annotation, added))
+    for part in chunked(pks, 1_000):
+        yield from conn.execute(query.where(trace.c.id.in_(part)))
+
+
+def _kinds(sql: Sql, steps: list[tuple[int, int]]) -> Counter[str]:
+    """How many of the newest traces have steps of each kind."""
+    some: list[int] = []
+    left = STEPS
+    for pk, count in sorted(steps, reverse=True):
+        left -= count
+        if left < 0:
+            break
+        some.append(pk)
+    found: Counter[str] = Counter()
+    for part in chunked(some, 1_000):
+        for row in sql.rows_in(
+            "SELECT kind, count(DISTINCT trace_pk) AS traces FROM span WHERE trace_pk IN ({keys}) GROUP BY kind", part
+        ):
+            found[Kind(row.kind).name] += row.traces
+    return found
+
+
+def _facet(name: str, counter: Counter[str], values: int) -> Facet:
+    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    return Facet(
+        name, tuple(FacetValue(value, count) for value, count in ordered[:values]), max(0, len(ordered) - values)
+    )
+
+
+def _bars(
+    times: list[tuple[int, bool]], since: UnixNanos | None, until: UnixNanos | None
+) -> tuple[Nanos, tuple[TimeBar, ...]]:
+    """Counts by intervals of the clock, those without a trace left out."""
+    if not times:
+        return Nanos(_LENGTHS[0]), ()
+    first = since if since is not None else min(start for start, _ in times)
+    last = until if until is not None else max(start for start, _ in times)
+    interval = next((length for length in _LENGTHS if (last - first) // length < BARS), _LENGTHS[-1])
+    counts: Counter[int] = Counter()
+    failed: Counter[int] = Counter()
+    for start, error in times:
+        counts[start // interval] += 1
+        failed[start // interval] += error
+    bars = tuple(TimeBar(UnixNanos(number * interval), counts[number], failed[number]) for number in sorted(counts))
+    return Nanos(interval), bars
