@@ -111,7 +111,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     writer = Writer(store, prices=prices, on_commit=committed, search=searching)
     retention = Retention(settings.retention_days, settings.max_size)
-    deleter = Deleter(store, writer, on_commit=hub.committed, retention=retention)
+    deleter = Deleter(
+        store, writer, on_commit=hub.committed, retention=retention, abandoned_after=settings.abandoned_after
+    )
     rereader = Rereader(store, writer, prices)
     beside = BESIDE_AFTER_S if cores() > 1 else None
     indexer = Indexer(store, on=searching, busy=lambda: writer.busy, beside_after=beside)

@@ -418,6 +418,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger(), nullable=True),
         sa.Column("until", sa.BigInteger(), nullable=True),
         sa.Column("max_size", sa.BigInteger(), nullable=True),
+        sa.Column("q", sa.Text(), nullable=True),
         sa.Column("newest_pk", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("traces", sa.BigInteger(), nullable=False),

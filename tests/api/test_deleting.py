@@ -126,12 +126,25 @@ class TestMany:
             assert client.traces() == []
             assert len(other.traces()) == 1
 
+    def test_a_project_loses_what_a_search_finds_and_nothing_else(self, client: Client) -> None:
+        client.store(*(make.span(str(n), start=START + n * SECOND, status=1 + n % 2) for n in range(6)))
+        client.ingest(make.log_request(make.log("waits for its span", trace="ab" * 16, span="cd" * 8)), path="/v1/logs")
+        with Client(str(client.base_url)) as other:
+            other.store(make.span(status=2))
+            receipt = deleted(client, "traces", q="status:error -name:5", to=rfc3339(START + 5 * SECOND))
+            assert (receipt.state, receipt.q, receipt.traces) == ("done", "status:error -name:5", 2)
+            assert sorted(trace["name"] for trace in client.traces()) == ["0", "2", "4", "5"]
+            assert deleted(client, "traces", q="name:nobody").traces == 0
+            assert len(other.traces()) == 1
+        client.store(make.span(trace="ab" * 16, id="cd" * 8))
+        assert client.trace("ab" * 16)["spans"][0]["events"], "what waits for its span is nothing that a search finds"
+
     def test_a_request_that_would_delete_more_than_it_says_is_refused(self, client: Client) -> None:
         client.store(make.span())
         refusal(client.delete("/api/v1/traces"), 400, "project")
         refusal(client.delete("/api/v1/traces", params={"project": "nobody has this"}), 404, "project")
         named = {"project": client.project}
-        refusal(client.delete("/api/v1/traces", params={**named, "q": "status:error"}), 400, "q")
+        refusal(client.delete("/api/v1/traces", params={**named, "q": "status:eror"}), 400, "q")
         refusal(client.delete("/api/v1/traces", params={**named, "from": "yesterday"}), 400, "from")
         refusal(client.delete("/api/v1/traces", params={**named, "to": "soon"}), 400, "to")
         assert len(client.traces()) == 1

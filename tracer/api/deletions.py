@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 from tracer.access.audit import tell
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
-from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, TraceId, read_moment
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, SearchText, TraceId, asked, read_moment
 from tracer.errors import BadRequest, NotFound
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.scope import Scope
 from tracer.queries.traces import traces_of_id
+from tracer.search.tree import show
 from tracer.units import rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["deleting"], responses=REFUSALS)
@@ -49,21 +50,23 @@ def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = Non
 def delete_traces(
     request: Request,
     project: ProjectName = None,
-    q: Annotated[str, Query(max_length=4000)] = "",
+    q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
 ) -> Response:
-    """Delete a project's traces for good: all that are there now, or those that started in the time given."""
-    if q.strip():
-        raise BadRequest("Deleting by q is not served by this version yet.", field="q")
+    """Delete a project's traces for good: all that are there now, those that started in a time, those that `q` finds.
+
+    A text that the index of words does not have yet is not found; `/api/v1/status` says how far it is.
+    """
     if project is None:
         raise BadRequest("Name the project whose traces are to be deleted.", field="project")
     reader = Reader(request)
+    search = asked(q, reader)
     deleter: Deleter = request.app.state.deleter
     start, end = read_moment(since, "from"), read_moment(until, "to")
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id
-    receipt = deleter.ask(project_id=project_id, since=start, until=end)
+    receipt = deleter.ask(project_id=project_id, since=start, until=end, q=None if search is None else show(search))
     return _answer(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
 
 
@@ -97,6 +100,7 @@ def _shape(conn: Connection, scope: Scope, receipt: Receipt) -> dict[str, object
     return {
         "id": receipt.id,
         "project": names.get(receipt.project_id) if receipt.project_id is not None else None,
+        "q": receipt.q,
         "state": receipt.state,
         "traces": receipt.traces,
         "spans": receipt.spans,

@@ -457,6 +457,7 @@ class Deletion(Answer):
 
     id: int
     project: str | None = Field(description="The project's name; null when it goes through all of them.")
+    q: str | None = Field(description="The search by which its traces are found; null for all of a time.")
     state: Literal["waiting", "running", "done", "failed"]
     traces: int = Field(description="Traces deleted so far.")
     spans: int = Field(description="Spans deleted so far.")

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tracer.ingest.receipts import Receipt
+from tracer.search.find import find_traces
+from tracer.search.parse import read_search
+from tracer.search.walk import Range
 from tracer.store.engine import Store
 from tracer.store.sql import Sql
+from tracer.units import UnixNanos
 
 TRACES_AT_ONCE = 500
+SEARCH_S = 0.2
+"""Of looking for traces in one read transaction."""
 
 
 class Candidate(NamedTuple):
@@ -40,12 +46,22 @@ def count_meant(store: Store, receipt: Receipt) -> int:
         return int(Sql(connection).rows(f"SELECT count(*) FROM trace WHERE {where}", parameters)[0][0])
 
 
-def in_order(store: Store, receipt: Receipt, project_id: int) -> Iterator[list[Candidate]]:
-    """Lists of one project's traces, oldest first, until none is left.
+def in_order(
+    store: Store, receipt: Receipt, project_id: int, *, abandoned_after: int = 10
+) -> Iterator[list[Candidate]]:
+    """Lists of one project's traces, oldest first, until none is left; with a search, of those that it finds.
 
-    A trace whose start moves while others go is found in one more round.
+    A trace whose start moves while others go is found in one more round. `abandoned_after` is in minutes.
     """
     while True:
+        if receipt.q is not None:
+            more = False
+            for rows in _searched(store, receipt, receipt.q, project_id, abandoned_after):
+                more = True
+                yield rows
+            if more:
+                continue
+            return
         at, found = FIRST, False
         while rows := _after(store, receipt, project_id, at):
             found = True
@@ -85,6 +101,30 @@ def _meant(receipt: Receipt) -> tuple[str, list[int]]:
         where.append("start_time < ?")
         parameters.append(receipt.until)
     return " AND ".join(where), parameters
+
+
+def _searched(
+    store: Store, receipt: Receipt, q: str, project_id: int, abandoned_after: int
+) -> Iterator[list[Candidate]]:
+    """Lists of the traces that a search finds, oldest first; each search is bounded by SEARCH_S."""
+    search, at = read_search(q), None
+    since = None if receipt.since is None else UnixNanos(receipt.since)
+    until = None if receipt.until is None else UnixNanos(receipt.until)
+    while True:
+        range_ = Range((project_id,), "start_time", at, since, until)
+        with store.reading() as connection:
+            sql = Sql(connection)
+            found = find_traces(
+                sql, search, range_, limit=TRACES_AT_ONCE, seconds=SEARCH_S, abandoned_after=abandoned_after
+            )
+            starts = {place.pk: place.value for place in found.places if place.pk <= receipt.newest_pk}
+            rows = sql.rows_in("SELECT id, span_count FROM trace WHERE id IN ({keys})", sorted(starts))
+            spans = {row.id: row.span_count for row in rows}
+        if spans:
+            yield [Candidate(pk, spans[pk], start) for pk, start in starts.items() if pk in spans]
+        if found.searched_to is None:
+            return
+        at = found.searched_to
 
 
 def _after(store: Store, receipt: Receipt, project_id: int, at: tuple[int, int]) -> list[Candidate]:

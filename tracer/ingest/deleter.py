@@ -58,8 +58,10 @@ class Deleter:
         on_commit: Callable[[Changes], None],
         retention: Retention | None = None,
         polite: bool = False,
+        abandoned_after: int = 10,
     ) -> None:
         self._store = store
+        self._abandoned_after = abandoned_after
         self._writer = writer
         self._on_commit = on_commit
         self._retention = retention
@@ -105,15 +107,22 @@ class Deleter:
         return self.receipt(deletion_id)
 
     def ask(
-        self, *, project_id: int | None, since: int | None = None, until: int | None = None, max_size: int | None = None
+        self,
+        *,
+        project_id: int | None,
+        since: int | None = None,
+        until: int | None = None,
+        max_size: int | None = None,
+        q: str | None = None,
     ) -> Receipt:
         """Ask for a deletion: a project's (or every) trace that is there now and started in the time.
 
-        With `max_size`, the oldest of them until the database holds no more bytes. Returns at once.
+        With `max_size`, the oldest of them until the database holds no more bytes; with `q`, those that the search
+        finds when their turn comes. Returns at once.
         """
         deletion_id = self._slice(
             lambda sql: receipts.open_receipt(
-                sql, now=time.time_ns(), project_id=project_id, since=since, until=until, max_size=max_size
+                sql, now=time.time_ns(), project_id=project_id, since=since, until=until, max_size=max_size, q=q
             )
         )
         self._notify()
@@ -160,18 +169,18 @@ class Deleter:
     def _delete_meant(self, receipt: Receipt, told: Callable[[Receipt], None]) -> bool:
         if receipt.max_size is not None:
             return self._shrink(receipt, receipt.max_size, told)
-        if receipt.total_traces is None:
+        if receipt.total_traces is None and receipt.q is None:
             total = count_meant(self._store, receipt)
             self._slice(lambda sql: receipts.set_total(sql, receipt.id, total))
         for project_id in projects_of(self._store, receipt):
-            for rows in in_order(self._store, receipt, project_id):
+            for rows in in_order(self._store, receipt, project_id, abandoned_after=self._abandoned_after):
                 left = rows
                 while left:
                     part = _first_of(left, self._spans)
                     if not self._delete(receipt.id, [row.pk for row in part], told):
                         return False
                     left = left[len(part) :]
-        for keys in waiting_logs(self._store, receipt):
+        for keys in waiting_logs(self._store, receipt) if receipt.q is None else ():
             if self._stopping.is_set():
                 return False
             self._slice(partial(self._drop_logs, receipt.id, keys))

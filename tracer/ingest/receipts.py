@@ -22,6 +22,8 @@ class Receipt:
     until: int | None
     max_size: int | None
     """Set: the oldest traces go until the database holds no more bytes than this."""
+    q: str | None
+    """Set: only traces that this search finds."""
     newest_pk: int
     """Traces that came later are not meant; 0 when the traces are gone and only their rest is to be done."""
     state: str
@@ -29,13 +31,13 @@ class Receipt:
     traces: int
     spans: int
     total_traces: int | None
-    """How many traces it is about; None until that is known, and for a size cap."""
+    """How many traces it is about; None until that is known, for a size cap and for a search."""
     started_at: int
     finished_at: int | None
 
 
 COLUMNS = (
-    "id, project_id, since, until, max_size, newest_pk, state, traces, spans, total_traces, started_at, finished_at"
+    "id, project_id, since, until, max_size, q, newest_pk, state, traces, spans, total_traces, started_at, finished_at"
 )
 
 
@@ -47,6 +49,7 @@ def open_receipt(
     since: int | None = None,
     until: int | None = None,
     max_size: int | None = None,
+    q: str | None = None,
     newest_pk: int | None = None,
     state: str = "waiting",
 ) -> int:
@@ -55,9 +58,9 @@ def open_receipt(
         newest_pk = int(sql.rows("SELECT coalesce(max(id), 0) FROM trace")[0][0])
     rows = sql.rows(
         "INSERT INTO deletion "
-        "(project_id, since, until, max_size, newest_pk, state, started_at, beat_at, traces, spans) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
-        [project_id, since, until, max_size, newest_pk, state, now, now],
+        "(project_id, since, until, max_size, q, newest_pk, state, started_at, beat_at, traces, spans) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
+        [project_id, since, until, max_size, q, newest_pk, state, now, now],
     )
     return int(rows[0].id)
 

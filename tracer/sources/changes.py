@@ -28,6 +28,7 @@ from tracer.queries.projects import project_by_name
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.traces import trace_by_id, traces_of_id
 from tracer.queries.walk import Wanted
+from tracer.search.tree import show
 from tracer.settings import Settings
 from tracer.sources.source import Answer, Batch, Taken
 from tracer.store.engine import Store
@@ -157,13 +158,14 @@ class LocalChanges:
         )
 
     def delete_traces(self, wanted: Wanted) -> Answer:
-        """Delete what a project has of a time for good."""
-        if wanted.search is not None:
-            raise BadRequest("Deleting by a search is not served by this version.", field="q")
+        """Delete what a project has of a time, or what a search finds in it, for good."""
         if wanted.project_id is None:
             raise BadRequest("Name the project whose traces are to be deleted.", field="project")
         deleter = self._deleter()
-        asked = patiently(lambda: deleter.ask(project_id=wanted.project_id, since=wanted.since, until=wanted.until))
+        q = None if wanted.search is None else show(wanted.search)
+        asked = patiently(
+            lambda: deleter.ask(project_id=wanted.project_id, since=wanted.since, until=wanted.until, q=q)
+        )
         return _receipt(self._finished(deleter, asked))
 
     def _deleter(self) -> Deleter:
@@ -192,6 +194,7 @@ def patiently(ask: Callable[[], T]) -> T:
 def _receipt(receipt: Receipt) -> Answer:
     return {
         "id": receipt.id,
+        "q": receipt.q,
         "state": receipt.state,
         "traces": receipt.traces,
         "spans": receipt.spans,

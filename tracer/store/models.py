@@ -438,6 +438,7 @@ deletion = Table(
     Column("since", BigInteger),
     Column("until", BigInteger),
     Column("max_size", BigInteger),
+    Column("q", Text),
     Column("newest_pk", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("traces", BigInteger, nullable=False),
