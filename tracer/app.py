@@ -32,6 +32,7 @@ from tracer.api import (
     keys,
     metrics,
     otlp,
+    rules,
     scores,
     search,
     sessions,
@@ -46,6 +47,7 @@ from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerErr
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.privacy import Privacy
 from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
@@ -57,6 +59,7 @@ from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
 from tracer.pages import prices as prices_page
+from tracer.pages import privacy as privacy_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
 from tracer.pages import steps as steps_page
@@ -126,7 +129,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         Sessions(store, later=writer.run),
         open_server=not settings.needs_sign_in,
     )
-    ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory))
+    privacy = Privacy(store)
+    ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory), privacy)
     over_grpc = _grpc_door(ingest, doors) if settings.grpc_port is not None else None
 
     @asynccontextmanager
@@ -171,6 +175,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.keys = doors.keys
     app.state.throttle = Throttle()
     app.state.audit = log
+    app.state.privacy = privacy
     app.state.live = hub
     app.state.writer = writer
     app.state.deleter = deleter
@@ -196,6 +201,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         shares.router,
         keys.router,
         audit.router,
+        rules.router,
         prices_api.router,
         status.router,
         health.router,
@@ -214,6 +220,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         keys_page.router,
         people.router,
         audit_page.router,
+        privacy_page.router,
         account.router,
         join.router,
         settings_page.router,

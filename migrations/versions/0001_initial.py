@@ -160,6 +160,19 @@ def upgrade() -> None:
     )
     op.create_index("sign_in_person", "sign_in", ["person_id"], unique=False)
     op.create_table(
+        "project_rules",
+        sa.Column(
+            "project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("masks", sa.Text(), nullable=False),
+        sa.Column("patterns", sa.Text(), nullable=False),
+        sa.Column("keys", sa.Text(), nullable=False),
+        sa.Column("content", sa.SmallInteger(), nullable=False),
+        sa.Column("retention_days", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id"),
+    )
+    op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -419,6 +432,8 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=True),
         sa.Column("max_size", sa.BigInteger(), nullable=True),
         sa.Column("q", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.Text(), nullable=True),
+        sa.Column("session_id", sa.Text(), nullable=True),
         sa.Column("newest_pk", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("traces", sa.BigInteger(), nullable=False),
@@ -538,6 +553,7 @@ def downgrade() -> None:
     op.drop_table("trace")
     op.drop_index("audit_project", table_name="audit")
     op.drop_table("audit")
+    op.drop_table("project_rules")
     op.drop_index("sign_in_person", table_name="sign_in")
     for table in ("sign_in", "invitation", "membership", "person"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""The settings in a real browser: people and keys."""
+"""The settings in a real browser: people, keys, rules for private data."""
 
 from __future__ import annotations
 
@@ -85,3 +85,33 @@ def test_a_key_is_made_by_keyboard_lets_an_app_in_and_is_revoked(
     for width in (360, 800, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_rules_are_tried_and_saved_and_a_user_is_erased_with_a_receipt(
+    page: Page, new_service: Callable[..., Service]
+) -> None:
+    service = new_service()
+    service.send(Trace(), Sent("hers", attributes={"user.id": "ada"}), project="shop")
+    service.send(Trace(), Sent("his", attributes={"user.id": "bob"}), project="shop")
+    page.goto(f"{service.url}/settings/privacy")
+    page.get_by_label("E-mail addresses").check()
+    page.get_by_label("Your own patterns").fill("order: ORD-\\d+")
+    page.get_by_label("A text").fill("ada@example.com asks for ORD-7")
+    page.get_by_role("button", name="Only try").press("Enter")
+    expect(page.get_by_role("status", name="What is stored of it")).to_have_text(
+        "[masked e-mail] asks for [masked order]"
+    )
+    page.get_by_role("button", name="Save the rules").press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
+    masked = service.send(Trace(), Sent("of ada@example.com", attributes={"user.id": "eve"}), project="shop")
+    page.get_by_label("Its id").fill("ada")
+    page.get_by_role("button", name="Erase for good").press("Enter")
+    expect(page.locator("#erase").get_by_role("status")).to_contain_text("Erased: 1 trace, 1 step. Receipt")
+    for width in (360, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{service.url}/p/shop/traces")
+    expect(page.get_by_role("link", name="his")).to_be_visible()
+    expect(page.get_by_role("link", name="hers")).to_have_count(0)
+    page.goto(f"{service.url}/traces/{masked.id}")
+    expect(page.locator("#main")).to_contain_text("of [masked e-mail]")

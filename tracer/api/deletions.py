@@ -53,6 +53,13 @@ def delete_traces(
     q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
+    user_id: Annotated[
+        str | None, Query(min_length=1, max_length=1000, description="Only traces of which any step names this user.")
+    ] = None,
+    session_id: Annotated[
+        str | None,
+        Query(min_length=1, max_length=1000, description="Only those of which any step is in it."),
+    ] = None,
 ) -> Response:
     """Delete a project's traces for good: all that are there now, those that started in a time, those that `q` finds.
 
@@ -66,7 +73,15 @@ def delete_traces(
     start, end = read_moment(since, "from"), read_moment(until, "to")
     with reader.store.reading() as conn:
         project_id = project_by_name(conn, scope=reader.scope, name=project).id
-    receipt = deleter.ask(project_id=project_id, since=start, until=end, q=None if search is None else show(search))
+    tell(request, project_id=project_id, **_whose(user_id, session_id))
+    receipt = deleter.ask(
+        project_id=project_id,
+        since=start,
+        until=end,
+        q=None if search is None else show(search),
+        user_id=user_id,
+        session_id=session_id,
+    )
     return _answer(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
 
 
@@ -80,6 +95,12 @@ def get_deletion(request: Request, deletion_id: Annotated[int, Path(ge=1, le=LAS
         raise NotFound(f"There is no deletion {deletion_id}.", field="deletion_id")
     with reader.store.reading() as conn:
         return JsonAnswer(_shape(conn, reader.scope, receipt))
+
+
+def _whose(user_id: str | None, session_id: str | None) -> dict[str, str]:
+    """Whose traces go, for the audit log."""
+    named = [f"{what} {text}" for what, text in (("user", user_id), ("session", session_id)) if text is not None]
+    return {"target": ", ".join(named)} if named else {}
 
 
 def _visible(receipt: Receipt, scope: Scope) -> bool:

@@ -16,9 +16,8 @@ from tracer.api.traces import REFUSALS
 from tracer.auth import Caller, Right
 from tracer.ingest.prepare import PreparedSpan, prepare
 from tracer.ingest.restore import Added, Restored, put_back, read_lines
-from tracer.ingest.retention import Retention
 from tracer.otlp.addresses import asked_project
-from tracer.prices import PriceBook
+from tracer.otlp.records import LogRecord
 from tracer.queries.projects import project_by_name
 from tracer.store.engine import Store
 
@@ -53,7 +52,8 @@ async def import_traces(request: Request) -> Response:
                 for name in restored.projects:
                     project_by_name(conn, scope=caller.scope, name=name)
         read.append(restored)
-        spans = prepared(restored, ingest.retention, ingest.prices)
+        spans = prepared(restored, ingest)
+        restored.logs = held_logs(restored, ingest)
         committed = ingest.writer.submit(spans, restored.logs) if spans or restored.logs else None
         return Accepted(committed, restored.rejected)
 
@@ -75,13 +75,23 @@ async def import_traces(request: Request) -> Response:
     return JsonAnswer(answer)
 
 
-def prepared(restored: Restored, retention: Retention, prices: PriceBook) -> list[PreparedSpan]:
+def prepared(restored: Restored, ingest: Ingest) -> list[PreparedSpan]:
     """The spans of some lines, ready for the writer; those that are too old are counted as refused."""
     found: list[PreparedSpan] = []
     for project, records in restored.spans.items():
-        young = retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
-        found += prepare(young, asked_project=project, prices=prices)
+        young = ingest.retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
+        young = ingest.privacy.hold(young, project, restored.rejected)
+        found += prepare(young, asked_project=project, prices=ingest.prices)
     return found
+
+
+def held_logs(restored: Restored, ingest: Ingest) -> list[tuple[str, LogRecord]]:
+    """The log records, as their projects' rules let them in."""
+    return [
+        (project, log)
+        for project, record in restored.logs
+        for log in ingest.privacy.hold([record], project, restored.rejected)
+    ]
 
 
 def parts_of(added: Sequence[Added]) -> Iterator[Sequence[Added]]:

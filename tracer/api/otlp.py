@@ -21,6 +21,7 @@ from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
 from tracer.auth import Caller
 from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable, UnsupportedMedia
 from tracer.ingest.prepare import overruled, prepare, project_of
+from tracer.ingest.privacy import Privacy
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.otlp.addresses import LOGS, METRICS, TRACES, asked_project
@@ -91,6 +92,7 @@ class Ingest:
     threads: ThreadPoolExecutor
     retention: Retention
     budget: Budget
+    privacy: Privacy
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a body over LARGE is inflated: what it takes is known only then."""
 
@@ -165,6 +167,7 @@ def accept_traces(ingest: Ingest, body: bytes, json: bool, place: Place) -> Acce
     decoded = decode_traces(body, json=json)
     young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
     place.note_overruled(young, decoded.rejected)
+    young = ingest.privacy.hold(young, place.project, decoded.rejected)
     spans = prepare(young, asked_project=place.project, prices=ingest.prices)
     return Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
@@ -175,6 +178,7 @@ def accept_logs(ingest: Ingest, body: bytes, json: bool, place: Place) -> Accept
     # A record without a time is as young as its arrival.
     young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
     place.note_overruled(young, decoded.rejected)
+    young = ingest.privacy.hold(young, place.project, decoded.rejected)
     logs = [(project_of(log, place.project), log) for log in young]
     return Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
 

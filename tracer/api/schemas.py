@@ -156,6 +156,35 @@ class Keys(Answer):
     next_cursor: str | None
 
 
+class RulePattern(Answer):
+    """A regular expression in RE2's syntax; what it finds becomes `[masked NAME]`."""
+
+    name: str = Field(min_length=1, max_length=40, examples=["order number"])
+    pattern: str = Field(min_length=1, max_length=500, examples=["ORD-\\d{6}"])
+
+
+class Rules(Answer):
+    """A project's rules for what comes in."""
+
+    masks: list[Literal["keys", "secrets", "emails", "cards"]] = Field(
+        default_factory=list, max_length=4, description="Built-in masks, the same as the SDK's."
+    )
+    patterns: list[RulePattern] = Field(default_factory=list, max_length=50)
+    keys: list[str] = Field(
+        default_factory=list, max_length=50, description="Attributes whose whole value is hidden; * is any characters."
+    )
+    content: bool = Field(
+        default=True, description="false: only what ran, when, and what it cost is stored, nothing that was said."
+    )
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+
+
+class Trial(Answer):
+    """What rules leave of a text."""
+
+    text: str
+
+
 class AuditEntry(Answer):
     """What somebody did."""
 

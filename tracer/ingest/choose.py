@@ -92,14 +92,20 @@ def oldest_first(store: Store, receipt: Receipt) -> Iterator[list[Candidate]]:
         yield part
 
 
-def _meant(receipt: Receipt) -> tuple[str, list[int]]:
-    where, parameters = ["id <= ?"], [receipt.newest_pk]
+def _meant(receipt: Receipt) -> tuple[str, list[int | str]]:
+    where: list[str] = ["id <= ?"]
+    parameters: list[int | str] = [receipt.newest_pk]
     if receipt.since is not None:
         where.append("start_time >= ?")
         parameters.append(receipt.since)
     if receipt.until is not None:
         where.append("start_time < ?")
         parameters.append(receipt.until)
+    for column, text in (("user_id", receipt.user_id), ("session_id", receipt.session_id)):
+        if text is not None:
+            said = f"EXISTS (SELECT 1 FROM span WHERE trace_pk = trace.id AND span.{column} = ?)"
+            where.append(f"(trace.{column} = ? OR {said})")
+            parameters += [text, text]
     return " AND ".join(where), parameters
 
 
@@ -117,8 +123,13 @@ def _searched(
             found = find_traces(
                 sql, search, range_, limit=TRACES_AT_ONCE, seconds=SEARCH_S, abandoned_after=abandoned_after
             )
-            starts = {place.pk: place.value for place in found.places if place.pk <= receipt.newest_pk}
-            rows = sql.rows_in("SELECT id, span_count FROM trace WHERE id IN ({keys})", sorted(starts))
+            starts = {place.pk: place.value for place in found.places}
+            where, parameters = _meant(receipt)
+            rows = sql.rows_in(
+                f"SELECT id, span_count FROM trace WHERE {where} AND id IN ({{keys}})",
+                sorted(starts),
+                before=parameters,
+            )
             spans = {row.id: row.span_count for row in rows}
         if spans:
             yield [Candidate(pk, spans[pk], start) for pk, start in starts.items() if pk in spans]

@@ -114,15 +114,26 @@ class Deleter:
         until: int | None = None,
         max_size: int | None = None,
         q: str | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
     ) -> Receipt:
         """Ask for a deletion: a project's (or every) trace that is there now and started in the time.
 
         With `max_size`, the oldest of them until the database holds no more bytes; with `q`, those that the search
-        finds when their turn comes. Returns at once.
+        finds when their turn comes; with `user_id` or `session_id`, those of which any step names them. Returns at
+        once.
         """
         deletion_id = self._slice(
             lambda sql: receipts.open_receipt(
-                sql, now=time.time_ns(), project_id=project_id, since=since, until=until, max_size=max_size, q=q
+                sql,
+                now=time.time_ns(),
+                project_id=project_id,
+                since=since,
+                until=until,
+                max_size=max_size,
+                q=q,
+                user_id=user_id,
+                session_id=session_id,
             )
         )
         self._notify()
@@ -180,7 +191,8 @@ class Deleter:
                     if not self._delete(receipt.id, [row.pk for row in part], told):
                         return False
                     left = left[len(part) :]
-        for keys in waiting_logs(self._store, receipt) if receipt.q is None else ():
+        # Nobody knows yet whose those are that wait for their span.
+        for keys in waiting_logs(self._store, receipt) if receipt.whole else ():
             if self._stopping.is_set():
                 return False
             self._slice(partial(self._drop_logs, receipt.id, keys))
@@ -330,7 +342,7 @@ class Deleter:
         due = self._retention.due(self._store) if self._retention is not None else None
         if due is None:
             return False
-        self.ask(project_id=None, until=due.until, max_size=due.max_size)
+        self.ask(project_id=due.project_id, until=due.until, max_size=due.max_size)
         return True
 
 

@@ -24,6 +24,9 @@ class Receipt:
     """Set: the oldest traces go until the database holds no more bytes than this."""
     q: str | None
     """Set: only traces that this search finds."""
+    user_id: str | None
+    session_id: str | None
+    """Set: only traces of which a step says so."""
     newest_pk: int
     """Traces that came later are not meant; 0 when the traces are gone and only their rest is to be done."""
     state: str
@@ -35,9 +38,15 @@ class Receipt:
     started_at: int
     finished_at: int | None
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything of the projects and the time is meant, not only what a search, a user or a session names."""
+        return self.q is None and self.user_id is None and self.session_id is None
+
 
 COLUMNS = (
-    "id, project_id, since, until, max_size, q, newest_pk, state, traces, spans, total_traces, started_at, finished_at"
+    "id, project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, traces, spans, total_traces, "
+    "started_at, finished_at"
 )
 
 
@@ -50,6 +59,8 @@ def open_receipt(
     until: int | None = None,
     max_size: int | None = None,
     q: str | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
     newest_pk: int | None = None,
     state: str = "waiting",
 ) -> int:
@@ -58,9 +69,9 @@ def open_receipt(
         newest_pk = int(sql.rows("SELECT coalesce(max(id), 0) FROM trace")[0][0])
     rows = sql.rows(
         "INSERT INTO deletion "
-        "(project_id, since, until, max_size, q, newest_pk, state, started_at, beat_at, traces, spans) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
-        [project_id, since, until, max_size, q, newest_pk, state, now, now],
+        "(project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, started_at, beat_at, traces, "
+        "spans) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
+        [project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, now, now],
     )
     return int(rows[0].id)
 

@@ -14,7 +14,7 @@ from tracer.store.engine import Store
 from tracer.store.sql import Sql
 from tracer.units import DAY
 
-AGE_EVERY_S, SIZE_EVERY_S = 3_600.0, 60.0
+AGE_EVERY_S, SIZE_EVERY_S, PROJECTS_EVERY_S = 3_600.0, 60.0, 600.0
 
 
 Record = TypeVar("Record", SpanRecord, LogRecord)
@@ -26,6 +26,8 @@ class Due:
 
     until: int | None = None
     max_size: int | None = None
+    project_id: int | None = None
+    """None: of every project."""
 
 
 @dataclass(slots=True)
@@ -56,8 +58,26 @@ class Retention:
         oldest = self.cutoff(time.time_ns())
         if oldest is not None and self._is_time("age", AGE_EVERY_S) and _has_older(store, oldest):
             return Due(until=oldest)
+        if (found := self._due_in_a_project(store)) is not None:
+            return found
         if self.max_size is not None and self._is_time("size", SIZE_EVERY_S) and size_in_use(store) > self.max_size:
             return Due(max_size=self.max_size)
+        return None
+
+    def _due_in_a_project(self, store: Store) -> Due | None:
+        """What a project's own rule wants deleted; each time one project's, as long as there is any."""
+        if not self._is_time("projects", PROJECTS_EVERY_S):
+            return None
+        now = time.time_ns()
+        with store.reading() as connection:
+            rows = Sql(connection).rows("SELECT project_id, retention_days FROM project_rules WHERE retention_days > 0")
+            for row in rows:
+                until = now - row.retention_days * DAY
+                if Sql(connection).rows(
+                    "SELECT 1 FROM trace WHERE project_id = ? AND start_time < ? LIMIT 1", [row.project_id, until]
+                ):
+                    del self._looked["projects"]
+                    return Due(until=until, project_id=row.project_id)
         return None
 
     def _is_time(self, what: str, every: float) -> bool:

@@ -33,6 +33,8 @@ class Flag(IntFlag):
     """A time beyond the signed 64-bit range was held to it."""
     SELF_PARENT = 32
     """The span named itself as its parent: it is kept as a root."""
+    RULED = 64
+    """A rule of its project hid or left out part of it."""
 
 
 @dataclass(slots=True)

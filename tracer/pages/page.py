@@ -35,6 +35,7 @@ PAGE_HEADERS = {
 SETTINGS = (
     ("/settings/keys", "Keys"),
     ("/settings/people", "People"),
+    ("/settings/privacy", "Privacy"),
     ("/settings/audit", "Audit log"),
     ("/settings/account", "Your account"),
     ("/settings/prices", "Prices"),

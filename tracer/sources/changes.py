@@ -15,6 +15,7 @@ from tracer.errors import BadRequest, DatabaseAway, NotFound, Unavailable
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.people import NewScore, put_score
 from tracer.ingest.prepare import DEFAULT_PROJECT, PreparedSpan, prepare, project_name, project_of
+from tracer.ingest.privacy import Privacy
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.restore import put_back, read_lines
 from tracer.ingest.retention import Retention
@@ -52,6 +53,7 @@ class LocalChanges:
         self._store = store
         self._prices = prices
         self._retention = Retention(settings.retention_days, settings.max_size)
+        self._privacy = Privacy(store)
         self._writer = Writer(store, prices=prices, on_commit=lambda _: None, search=settings.search == "on")
         self._writer.start()
 
@@ -66,19 +68,25 @@ class LocalChanges:
         elif batch.kind == "traces":
             decoded = decode_traces(batch.body, json=batch.json)
             young = self._retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
+            young = self._privacy.hold(young, project, decoded.rejected)
             spans = prepare(young, asked_project=project, prices=self._prices)
             self._commit(spans, (), decoded.rejected, taken)
         else:
             found = decode_logs(batch.body, json=batch.json)
-            self._commit((), [(project_of(log, project), log) for log in found.logs], found.rejected, taken)
+            logs = self._privacy.hold(found.logs, project, found.rejected)
+            self._commit((), [(project_of(log, project), log) for log in logs], found.rejected, taken)
 
     def _take_own(self, body: bytes, taken: Taken, project: str | None) -> None:
         restored = read_lines(body, project=project)
         spans: list[PreparedSpan] = []
         for name, records in restored.spans.items():
             young = self._retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
+            young = self._privacy.hold(young, name, restored.rejected)
             spans += prepare(young, asked_project=name, prices=self._prices)
-        self._commit(spans, restored.logs, restored.rejected, taken)
+        logs = [
+            (name, log) for name, one in restored.logs for log in self._privacy.hold([one], name, restored.rejected)
+        ]
+        self._commit(spans, logs, restored.rejected, taken)
         if restored.added:
             writer = self._writer
             _, refused = patiently(

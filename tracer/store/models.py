@@ -321,6 +321,18 @@ sign_in = Table(
     sqlite_autoincrement=True,
 )
 
+# What of a project's spans is hidden on arrival, and how long they are kept; `patterns` and `keys` are JSON.
+project_rules = Table(
+    "project_rules",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("masks", Text, nullable=False),
+    Column("patterns", Text, nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("content", SmallInteger, nullable=False),
+    Column("retention_days", Integer),
+)
+
 # Who saw, changed, exported and deleted what: append-only, pruned by age and number. A project's lines outlive it.
 audit = Table(
     "audit",
@@ -439,6 +451,8 @@ deletion = Table(
     Column("until", BigInteger),
     Column("max_size", BigInteger),
     Column("q", Text),
+    Column("user_id", Text),
+    Column("session_id", Text),
     Column("newest_pk", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("traces", BigInteger, nullable=False),
