@@ -207,7 +207,7 @@ def test_an_export_can_be_of_a_search_and_of_a_time(client: Client) -> None:
     assert {line["name"] for line in lines_of(client, to=cut)} == {"apple pie", "plum"}
     assert [line["name"] for line in lines_of(client, **{"from": cut})] == ["apple tart"]
     wait_until(lambda: caught_up(client), "the index has caught up")
-    assert [line["name"] for line in lines_of(client, q="apple")] == ["apple tart", "apple pie"]
+    assert {line["name"] for line in lines_of(client, q="apple")} == {"apple tart", "apple pie"}
     assert [line["name"] for line in lines_of(client, q="apple", to=cut)] == ["apple pie"]
     assert export(client, q="nothing has this") == b""
 

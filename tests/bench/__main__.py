@@ -11,13 +11,25 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, sustained, variants
+from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, sustained, taking_out, variants
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send, warm_up
 
 SENDERS = 4
-SECTIONS = ("ingest", "searching", "reading", "variants", "shapes", "live", "stored", "sustained", "peers", "sdk")
+SECTIONS = (
+    "ingest",
+    "searching",
+    "reading",
+    "variants",
+    "shapes",
+    "live",
+    "stored",
+    "sustained",
+    "export",
+    "peers",
+    "sdk",
+)
 
 
 def main() -> None:
@@ -27,6 +39,7 @@ def main() -> None:
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
     parser.add_argument("--stored", type=int, default=10_000_000, help="spans stored before (default: %(default)s)")
     parser.add_argument("--stored-postgres", type=int, default=1_000_000, help="on Postgres (default: %(default)s)")
+    parser.add_argument("--exported", type=int, default=1_000_000, help="spans taken out (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=4_000, help="spans/s of the steady load (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=10, help="how long it lasts (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
@@ -51,6 +64,8 @@ def main() -> None:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
     if "sustained" in options.only:
         sustained.report(rate=options.rate, minutes=options.minutes)
+    if "export" in options.only:
+        taking_out.report(spans=options.exported)
     if "sdk" in options.only:
         sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:

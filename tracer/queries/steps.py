@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, text
@@ -17,7 +18,7 @@ from tracer.otlp.records import Flag, LogRecord, SpanRecord
 from tracer.queries.jsonable import jsonable
 from tracer.queries.rows import Event, SpanRow, Step, TraceRow
 from tracer.queries.tree import Placed, tree_order
-from tracer.store.bodies import BodyReader
+from tracer.store.bodies import Body, BodyReader
 from tracer.store.logs import decode_log
 from tracer.store.models import Status, log_record, pack, partial_output, span
 from tracer.store.spans import body_reader, place_of, record_of, usage_of_row
@@ -117,11 +118,12 @@ def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) ->
 
 @dataclass(frozen=True, slots=True)
 class WholeSpan:
-    """A span in every form: as someone opens it, as it came, and the log records that were joined to it."""
+    """A span as it came, the log records that were joined to it, and, read when it is asked for, what they say."""
 
-    step: Step
     record: SpanRecord
     logs: list[LogRecord]
+    read: Callable[[], Step]
+    """The span as someone opens it; needs the database no more, and takes longer than all else."""
 
 
 def span_ids_of(conn: Connection, *, trace: TraceRow) -> list[bytes]:
@@ -148,11 +150,12 @@ def whole_spans(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes] 
         logs = _logs(conn, trace, span_ids)
     bodies, place = _bodies(conn, trace), Placed(0, 0, 0, False)
     for row in in_order:
-        partial, joined = _partial(conn, row), logs.get(row.span_id, [])
-        step, record = _whole(trace, row, place, False, bodies, joined, partial)
-        if partial is not None:
-            record.attributes = {**record.attributes, "stepscope.output.partial": partial}
-        yield WholeSpan(step, record, joined)
+        so_far, joined = _partial(conn, row), logs.get(row.span_id, [])
+        body = bodies.read(place_of(row))
+        record = record_of(bytes.fromhex(trace.trace_id), row, body)
+        if so_far is not None:
+            record.attributes = {**record.attributes, "stepscope.output.partial": so_far}
+        yield WholeSpan(record, joined, partial(_read, trace, row, place, False, body, joined, so_far))
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
@@ -178,21 +181,20 @@ def _step(
     child_error: bool,
     bodies: BodyReader,
     logs: list[LogRecord],
-    partial: str | None,
+    so_far: str | None,
 ) -> Step:
-    return _whole(trace, row, place, child_error, bodies, logs, partial)[0]
+    return _read(trace, row, place, child_error, bodies.read(place_of(row)), logs, so_far)
 
 
-def _whole(
+def _read(
     trace: TraceRow,
     row: Row[Any],
     place: Placed,
     child_error: bool,
-    bodies: BodyReader,
+    body: Body,
     logs: list[LogRecord],
-    partial: str | None,
-) -> tuple[Step, SpanRecord]:
-    body = bodies.read(place_of(row))
+    so_far: str | None,
+) -> Step:
     record = record_of(bytes.fromhex(trace.trace_id), row, body)
     events = [Event(event.name, UnixNanos(event.time), jsonable(event.attributes)) for event in body.events]
     events += [
@@ -203,7 +205,7 @@ def _whole(
         )
         for log in logs
     ]
-    found = Step(
+    return Step(
         row=_span_row(row, trace, place, child_error=child_error),
         content=read_content(record, logs),
         session_id=row.session_id,
@@ -221,11 +223,10 @@ def _whole(
             "attributes": jsonable(body.scope.attributes),
         },
         attributes=jsonable(record.attributes),
-        partial_output=partial,
+        partial_output=so_far,
         otlp_kind=row.otlp_kind,
         flags=tuple((flag.name or "").lower() for flag in Flag(row.flags)),
     )
-    return found, record
 
 
 def _span_row(row: Row[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:

@@ -97,7 +97,7 @@ class JsonLines:
         line: dict[str, Any] = shape.trace(row) | {
             "part": piece.part,
             "more": piece.more,
-            "spans": [shape.step(one.step, self._prices) for one in piece.spans],
+            "spans": [shape.step(one.read(), self._prices) for one in piece.spans],
             "added": _added(piece),
             "otlp": msgspec.Raw(traces_line(one.record for one in piece.spans)),
             "otlp_logs": msgspec.Raw(logs_line(logs)) if logs else None,

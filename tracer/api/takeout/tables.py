@@ -95,10 +95,11 @@ def rows_of(found: Sequence[Piece], of: Of, prices: PriceBook) -> Iterator[list[
             yield [column.value(shaped) for column in columns]
             continue
         for one in piece.spans:
-            shaped = shape.step(one.step, prices) | {
+            step = one.read()
+            shaped = shape.step(step, prices) | {
                 "project": piece.row.project,
-                "input_text": _text(one.step, "input"),
-                "output_text": _text(one.step, "output"),
+                "input_text": _text(step, "input"),
+                "output_text": _text(step, "output"),
             }
             yield [column.value(shaped) for column in columns]
 
