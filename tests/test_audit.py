@@ -81,6 +81,9 @@ def test_what_people_do_is_noted_with_who_and_where(running: Service, root: Clie
     root.get(f"/api/v1/traces/{trace}")
     root.get(f"/api/v1/traces/{trace}/export")
     root.get("/api/v1/export", params={"project": "a", "format": "csv"})
+    whole = root.get("/api/v1/export", params={"project": "a"}).content
+    assert root.post("/api/v1/import", content=whole).status_code == 200
+    root.get(f"/api/v1/traces/{trace}/markdown", params={"against": other["traceId"]})
     root.post("/api/v1/shares", json={"trace_id": trace, "days": 3})
     root.post("/api/v1/scores", json={"trace_id": trace, "name": "good", "value": 1})
     root.patch(f"/api/v1/traces/{trace}", json={"note": "a note that is nobody's business"})
@@ -88,13 +91,14 @@ def test_what_people_do_is_noted_with_who_and_where(running: Service, root: Clie
     key = root.post("/api/v1/keys", json={"project": "a", "name": "app", "right": "read"}).json()
     root.delete(f"/api/v1/keys/{key['id']}")
     root.post("/settings/people", data={"email": "new@example.com", "where": "all", "role": "viewer"})
-    found = lines(root, at_least=12, who="root@example.com")
+    found = lines(root, at_least=14, who="root@example.com")
     did = [(line["action"], line["project"], line["target"], line["detail"]) for line in found]
     for wanted in (
         ("signed in", None, None, None),
         ("saw", "a", f"trace {trace}", None),
         ("exported", "a", f"trace {trace}", None),
         ("exported", "a", None, "format=csv"),
+        ("imported", "a", None, "2 traces, 0 scores"),
         ("shared", "a", f"trace {trace}", "for 3 days"),
         ("scored", "a", f"trace {trace}", "good"),
         ("changed", "a", f"trace {trace}", "PATCH /api/v1/traces/{trace_id}"),

@@ -70,6 +70,16 @@ def test_records_hold_what_the_server_tells(client: Sender, reader: Client) -> N
     assert client.project in {project.name for project in reader.projects()}
 
 
+def test_spans_are_found_across_traces(client: Sender, reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    client.store(*(make.model_call(having={"input.value": f"Hi {n}?"}) for n in range(5)), make.span("plain"))
+    assert len(list(reader.spans())) == 6
+    assert {(span.kind, span.input) for span in reader.spans("kind:llm")} == {("llm", None)}
+    whole = reader.spans("kind:llm", bodies=True, limit=3)
+    assert all(str(span.input).startswith("Hi ") for span in whole)
+    assert len(whole.to_pandas()) == 3
+
+
 def test_a_conversation_has_all_its_turns_in_order(
     client: Sender, reader: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ MOST_SEEN = 10_000
 ACTIONS: Mapping[tuple[str, str], str] = {
     ("GET", "/api/v1/traces/{trace_id}/export"): "exported",
     ("GET", "/api/v1/export"): "exported",
+    ("POST", "/api/v1/import"): "imported",
     ("GET", "/api/v1/audit"): "read the audit log",
     ("DELETE", "/api/v1/traces"): "deleted",
     ("DELETE", "/api/v1/traces/{trace_id}"): "deleted",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
+from tracer.access.audit import tell
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.api.otlp import Accepted, Ingest, Place, read_body, take
@@ -72,6 +73,9 @@ async def import_traces(request: Request) -> Response:
         "scores": sum(len(one.scores) for one in read[0].added),
         "rejected": {"count": rejected.count, "message": rejected.message},
     }
+    projects = read[0].projects
+    detail = f"{answer['traces']} traces, {answer['scores']} scores"
+    tell(request, project=min(projects) if len(projects) == 1 else None, detail=detail)
     return JsonAnswer(answer)
 
 

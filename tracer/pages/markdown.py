@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from tracer.access.audit import tell
 from tracer.pages.contrast import contrast
 from tracer.pages.digest import LEAST_BUDGET, digest
 from tracer.pages.page import caller_of, reading
@@ -46,6 +47,7 @@ def get_markdown(
             for id in (trace_id, *([against] if against is not None else []))
         ]
         if len(found) > 1:
+            tell(request, target=f"trace {found[0].trace_id}, trace {found[1].trace_id}")
             text = contrast(conn, *found, budget=budget)
         else:
             text = digest(conn, found[0], budget=budget, span_id=step)

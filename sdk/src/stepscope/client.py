@@ -183,6 +183,24 @@ class Client:
         path = f"/api/v1/traces/{quote(trace_id, safe='')}/spans/{quote(span_id, safe='')}"
         return read(Span, self._get(path, {"project": project or self.project}))
 
+    def spans(
+        self,
+        q: str = "",
+        *,
+        project: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        order: str = "-start_time",
+        bodies: bool = False,
+        limit: int | None = None,
+    ) -> Pages[Span]:
+        """Spans across traces, the newest first: all that the search asks is asked of the span itself.
+
+        `order` is `-start_time` or `start_time`; with `bodies` each has its input, output and attributes.
+        """
+        asked = {**self._asked(q, project, since, until), "order": order, "bodies": str(bodies).lower()}
+        return Pages(self, Span, "/api/v1/spans", asked, limit)
+
     def sessions(
         self,
         *,
