@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests import make
 from tests.client import ROOT, Client, Guarded, Service, clean_environment, on_one_database, wait_until
@@ -15,7 +18,8 @@ from tests.terminal.conftest import Place, command
 from tracer.pages.digest import BYTES_PER_TOKEN
 from tracer.sources.remote import RemoteSource
 from tracer.sources.source import Ask
-from tracer.terminal.lists import Follow
+from tracer.terminal.commands import COMMANDS
+from tracer.terminal.lists import Follow, table_of
 from tracer.terminal.tree import tree_lines
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jname\r\nnext\u202eline\x9b31m"
@@ -66,6 +70,21 @@ def test_traces_are_lines_with_tabs_in_a_pipe_and_objects_as_json(place: Place) 
     assert place.said("traces", "--from", "1h") == ""
     wait_until(lambda: caught_up(client), "the index has caught up")
     assert len(place.said("traces", "older").splitlines()) == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@on_one_database
+def test_a_table_fits_the_terminal_with_every_id_whole(client: Client, width: int) -> None:
+    client.store(make.model_call("a name that is longer than a narrow terminal has room for, by far"), make.span("b"))
+    traces = client.traces()
+    terminal = Console(width=width, file=io.StringIO())
+    terminal.print(table_of(traces, width))
+    assert isinstance(terminal.file, io.StringIO)
+    lines = terminal.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= width for line in lines)
+    assert all(trace["trace_id"] in line for trace, line in zip(traces, lines[1:], strict=True))
+    assert ("tokens" in lines[0]) == (width > 100)
 
 
 def test_a_trace_is_a_tree_with_its_errors(place: Place) -> None:
@@ -211,3 +230,15 @@ def test_the_lines_of_a_tree_join() -> None:
     spans = [span("a", None), span("b", "a"), span("c", "b"), span("d", "a"), span("e", "d"), span("f", "nobody")]
     drawn = [line.plain.partition("✓")[0] for line in tree_lines(spans)]
     assert drawn == ["", "├─ ", "│  └─ ", "└─ ", "   └─ ", ""]
+
+
+def test_every_command_is_described_and_has_help() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    told = "".join((docs / name).read_text("utf-8") for name in ("terminal.md", "assistants.md"))
+    for one in COMMANDS:
+        assert f"stepscope {one.name}" in told
+        help = command(str(one.name), "--help")
+        assert help.exit_code == 0
+        assert "--url" in help.stdout
+        for option in one.params:
+            assert option.param_type_name == "argument" or getattr(option, "help", None), (one.name, option.name)

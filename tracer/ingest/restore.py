@@ -21,6 +21,7 @@ from tracer.store.projects import ProjectIds
 from tracer.store.sql import Sql
 from tracer.units import UnixNanos, parse_rfc3339
 
+MOST_TAGS = 100
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
 _FLAGS = {(flag.name or "").lower(): flag for flag in Flag}
@@ -137,7 +138,7 @@ def _read_line(line: _Line, found: Restored, asked: str | None, author: str | No
 def _added(given: _Added, project: str, trace_id: bytes, author: str | None) -> Added:
     patch = Patch(
         clean(given.name)[:200] if given.name else None,
-        tuple(clean(tag)[:200] for tag in given.tags if tag.strip()),
+        tuple(clean(tag).strip()[:200] for tag in given.tags[:MOST_TAGS] if tag.strip()),
         clean(given.note)[:20_000] if given.note else None,
     )
     return Added(project, trace_id, patch, [_score(one, trace_id, author) for one in given.scores])

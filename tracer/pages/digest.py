@@ -31,6 +31,9 @@ MOST_READ = 300
 LEAST_TEXT = 160
 """Bytes that a text gets at least, or its step is a line only."""
 
+SHOWN_CAUSES, NEAR = 5, 3
+"""So many failed steps have their place in the tree for sure, each with so many steps above it."""
+
 NAME_LENGTH = 80
 _RESERVE = 400
 _WEIGHT = (4, 3, 2, 1, 1)
@@ -160,8 +163,11 @@ class _Digest:
 
     def _tree(self, most: int) -> tuple[str, int]:
         """The tree within so many bytes, and how many steps are not in it."""
-        needed = {row for cause in self._causes[:8] for row in (*self._above(cause), cause)}
-        by_weight = sorted(self._wanted, key=lambda row: (row not in needed, self._rows.depth[row], row))
+        first = self._causes[:SHOWN_CAUSES]
+        rank = {row: 1 for cause in first for row in self._above(cause)[-NEAR:]} | dict.fromkeys(
+            (self._wanted.start, *first), 0
+        )
+        by_weight = sorted(self._wanted, key=lambda row: (rank.get(row, 2), self._rows.depth[row], row))
         kept: set[int] = set()
         size = 0
         lines: dict[int, str] = {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,10 @@ from tracer.terminal import out
 PAGE = 200
 COLUMNS = ("started (UTC)", "status", "name", "duration", "steps", "tokens", "cost", "trace")
 NUMBERS = ("duration", "steps", "tokens", "cost")
+DROPPED = ("steps", "tokens", "cost", "started (UTC)", "duration", "status")
+"""What a narrow terminal does without, the first first."""
+
+LEAST_NAME, GAP, SIGN = 14, 2, 2
 EVERY_S = 1.0
 PATIENCE = 5
 """How often in a row a server may not answer before `tail` gives up."""
@@ -47,13 +52,11 @@ def show_traces(source: Source, ask: Ask, *, order: str, limit: int, as_json: bo
                 click.echo("\t".join(COLUMNS))
             click.echo("\t".join(_cells(trace)))
     else:
-        table = _table()
-        for trace in traces:
-            table.add_row(*_styled(trace))
-        if not table.row_count:
+        terminal, rows = out.console(), list(traces)
+        if not rows:
             click.echo("No trace matches." if ask.q or ask.since or ask.until else "There are no traces yet.", err=True)
             return
-        out.console().print(table, soft_wrap=False)
+        terminal.print(table_of(rows, terminal.width), soft_wrap=False)
 
 
 def tail(source: Source, ask: Ask, *, as_json: bool, every: float = EVERY_S) -> None:
@@ -143,16 +146,27 @@ def _tell(trace: Answer, as_json: bool) -> None:
         out.console().print(text)
 
 
-def _table() -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in COLUMNS:
-        table.add_column(
-            name,
-            justify="right" if name in NUMBERS else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if name == "name" else None,
-        )
+def table_of(traces: Sequence[Answer], width: int) -> Table:
+    """The traces within a terminal's width: columns that have no room are left out, and names are cut."""
+    cells = [_cells(trace) for trace in traces]
+    widths = [max(len(name), *(len(row[place]) for row in cells)) for place, name in enumerate(COLUMNS)]
+    widths[COLUMNS.index("status")] += SIGN
+    name = COLUMNS.index("name")
+    places = list(range(len(COLUMNS)))
+    room = width - sum(widths[place] + GAP for place in places if place != name)
+    for column in DROPPED:
+        if room >= LEAST_NAME:
+            break
+        places.remove(COLUMNS.index(column))
+        room += widths[COLUMNS.index(column)] + GAP
+    widths[name] = max(LEAST_NAME, min(room, widths[name]))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    for place in places:
+        justify: JustifyMethod = "right" if COLUMNS[place] in NUMBERS else "left"
+        table.add_column(COLUMNS[place], justify=justify, no_wrap=True, overflow="ellipsis", width=widths[place])
+    for trace in traces:
+        styled = _styled(trace)
+        table.add_row(*(styled[place] for place in places))
     return table
 
 

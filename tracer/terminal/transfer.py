@@ -11,7 +11,16 @@ from typing import BinaryIO, cast
 
 import click
 import zstandard
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from tracer.errors import BadSetting, TracerError
 from tracer.sources.files import ImportFile
@@ -109,23 +118,28 @@ def _compressed(raw: BinaryIO, name: str) -> Iterator[BinaryIO]:
 def _copy(parts: Iterator[bytes], target: BinaryIO, format: Format) -> tuple[int, int]:
     """Write parts as they come, and return their bytes and lines."""
     size = lines = 0
-    with _progress() as progress:
-        task = progress.add_task(f"exporting {format}", total=None)
+    with _progress(known=False) as progress:
+        task = progress.add_task(f"exporting {format}", total=None, told="")
         for part in parts:
             target.write(part)
             size += len(part)
             lines += part.count(b"\n")
-            progress.update(task, completed=size)
+            progress.update(task, completed=size, told=format_bytes(size))
     return size, lines
 
 
-def _progress() -> Progress:
-    """A line on standard error that goes when it is done; nothing where that is no terminal."""
+def _progress(*, known: bool = True) -> Progress:
+    """A line on standard error that goes when it is done; nothing where that is no terminal.
+
+    `known` says that the end is; else the field `told` says how far it is.
+    """
     terminal = out.console(error=True)
+    how_far: tuple[ProgressColumn, ...] = (BarColumn(), DownloadColumn())
+    if not known:
+        how_far = (SpinnerColumn(), TextColumn("{task.fields[told]}", markup=False))
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
+        *how_far,
         TransferSpeedColumn(),
         TimeElapsedColumn(),
         console=terminal,
