@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from html.parser import HTMLParser
 
 from tests import make
@@ -112,3 +114,11 @@ def test_columns_kinds_and_ranges_that_are_none_are_refused(client: Client) -> N
     client.store(make.span())
     for wrong in ({"sort": "colour"}, {"kind": "x"}, {"range": "1y"}, {"from": "2030-01-01", "to": "2020-01-01"}):
         assert client.get(f"/p/{client.project}/steps", params=wrong).status_code == 400
+
+
+def test_a_line_leads_to_the_traces_with_that_step(client: Client) -> None:
+    client.store(*steps("slow", NOON, 3, failed=1), *steps("other", NOON, 1, failed=1))
+    asked = {"from": rfc3339(NOON - HOUR), "to": rfc3339(NOON + HOUR)}
+    html = client.get(f"/p/{client.project}/steps", params=asked).text
+    found = [client.get(unescape(link)).text for link in re.findall(r'href="([^"]*/traces\?[^"]*slow[^"]*)"', html)]
+    assert [page.count('<tr id="t-') for page in found] == [3, 1]

@@ -53,7 +53,20 @@ from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
 from tracer.live import Hub
 from tracer.mcp import door as mcp_door
-from tracer.pages import account, compare, join, markdown, people, shared, sign_in, static, trace, transcript, wiring
+from tracer.pages import (
+    account,
+    compare,
+    join,
+    markdown,
+    peek,
+    people,
+    shared,
+    sign_in,
+    static,
+    trace,
+    transcript,
+    wiring,
+)
 from tracer.pages import audit as audit_page
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
@@ -206,6 +219,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         status.router,
         health.router,
         trace_list.router,
+        peek.router,
         trace.router,
         transcript.router,
         wiring.router,

@@ -113,6 +113,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/users/{user_id:path}"): Right.read,
     ("GET", "/p/{slug}/traces"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}"): Right.read,
+    ("GET", "/p/{slug}/traces/{trace_id}/peek"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/skeleton"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/search"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/steps/{span_id}"): Right.read,

@@ -97,12 +97,13 @@ def charts_of(found: Metrics, *, of: str, divided: bool, name: Callable[[Series]
     return [latency, count, rate, tokens, cost, *([first] if of == "steps" else [])]
 
 
-def figures(charts: Iterable[Chart], found: Metrics) -> str:
-    """The charts as JSON for the page: `[{id, data, layout}]`."""
-    return json.dumps([{"id": chart.id, **_figure(chart, found)} for chart in charts], separators=(",", ":"))
+def figures(charts: Iterable[Chart], found: Metrics, *, search: Callable[[Series], str | None]) -> str:
+    """The charts as JSON for the page: `[{id, data, layout}]`; `search` finds the traces behind a series."""
+    made = [{"id": chart.id, **_figure(chart, found, search)} for chart in charts]
+    return json.dumps(made, separators=(",", ":"))
 
 
-def _figure(chart: Chart, found: Metrics) -> dict[str, Any]:
+def _figure(chart: Chart, found: Metrics, search: Callable[[Series], str | None]) -> dict[str, Any]:
     import plotly.graph_objects as go
 
     figure: Figure = go.Figure()
@@ -120,7 +121,7 @@ def _figure(chart: Chart, found: Metrics) -> dict[str, Any]:
             "text": [chart.shown(value) for _, value in values],
             "name": line.name,
             "hovertemplate": "%{text}",
-            "meta": {"colour": line.place, "series": line.series.value, "other": line.series.other},
+            "meta": {"colour": line.place, "other": line.series.other, "q": search(line.series)},
         }
         if chart.bars:
             figure.add_bar(**points, textposition="none")

@@ -40,7 +40,7 @@ class Receipt:
 
     @property
     def whole(self) -> bool:
-        """Whether everything of the projects and the time is meant, not only what a search, a user or a session names."""
+        """Whether all of the projects and the time is meant, not only what a search, a user or a session names."""
         return self.q is None and self.user_id is None and self.session_id is None
 
 

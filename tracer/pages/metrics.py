@@ -14,6 +14,7 @@ from tracer.errors import BadRequest
 from tracer.pages.addresses import url
 from tracer.pages.page import PAGE_HEADERS, caller_of, reading, render, unix_now
 from tracer.pages.ranges import Range, read_range
+from tracer.pages.search_text import behind
 from tracer.pages.words import KINDS, name_of
 from tracer.queries.measured import measured
 from tracer.queries.metrics import BY, Only
@@ -52,6 +53,10 @@ class Asked:
             "kind": self.only.kind,
         }
 
+    def search(self, one: Series) -> str | None:
+        """The search for the traces behind a series; None where there is none for them."""
+        return None if one.other else behind(self.of, self.by, one.value, self.only)
+
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:
@@ -74,6 +79,10 @@ class MetricsPage:
     def series_name(self, one: Series) -> str:
         """What a series is called."""
         return series_name(one, self.asked.by)
+
+    def search(self, one: Series) -> str | None:
+        """The search for the traces behind a series."""
+        return self.asked.search(one)
 
 
 @router.get("")
@@ -122,9 +131,10 @@ def show_figures(
     kind: str | None = None,
 ) -> Response:
     """The charts as plotly figures."""
-    found = _found(request, slug, _asked(request, range, of, by, Only(name or None, model or None, kind or None)))
+    asked = _asked(request, range, of, by, Only(name or None, model or None, kind or None))
+    found = _found(request, slug, asked)
     charts = charts_of(found, of=of, divided=by is not None, name=lambda one: series_name(one, by))
-    return Response(figures(charts, found), media_type="application/json", headers=PAGE_HEADERS)
+    return Response(figures(charts, found, search=asked.search), media_type="application/json", headers=PAGE_HEADERS)
 
 
 @router.get("/csv")

@@ -11,10 +11,12 @@ from tracer.errors import BadRequest
 from tracer.pages.addresses import url
 from tracer.pages.page import caller_of, reading, render, unix_now
 from tracer.pages.ranges import Range, read_range
+from tracer.pages.search_text import of_one_step, term
 from tracer.pages.words import KINDS, token_total
 from tracer.queries.projects import project_by_slug, projects
 from tracer.queries.rows import Figures, ProjectRow, StepLine, StepTable
 from tracer.queries.step_table import newest_runs, step_table
+from tracer.search.tree import show
 from tracer.units import NanoUsd, format_duration
 
 router = APIRouter(include_in_schema=False)
@@ -74,6 +76,11 @@ class StepsPage:
     def cost(self) -> int:
         """What all lines of the table cost."""
         return sum(line.now.cost or 0 for line in self.table.lines)
+
+    def search(self, line: StepLine, *, failed: bool = False) -> str:
+        """The search for the traces with such a step."""
+        asked = {"name": line.name, "model": line.model, "kind": line.kind, "status": "error" if failed else None}
+        return show(of_one_step([term(field, value) for field, value in asked.items() if value is not None]))
 
     def changes(self, line: StepLine) -> list[Change]:
         """What differs from the time before."""

@@ -1,23 +1,28 @@
-"""The list of a project's traces, newest first; until there are any, how to send the first one."""
+"""The list of a project's traces, found by a search or all of them; until there are any, how to send the first one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Connection
 
-from tracer.errors import BadRequest
+from tracer.auth import Right
+from tracer.errors import BadRequest, BadSearch
 from tracer.pages.addresses import origin, url
-from tracer.pages.page import abandoned_after, caller_of, reading, render
-from tracer.pages.ranges import read_moment
+from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
+from tracer.pages.ranges import Range, read_range
 from tracer.pages.snippets import HowTo, how_to
+from tracer.queries.cursor import Page
+from tracer.queries.found import found_traces
 from tracer.queries.projects import project_by_slug, projects
 from tracer.queries.rows import ProjectRow, TraceRow
-from tracer.queries.traces import newest_traces, trace_by_id
-from tracer.units import UnixNanos, rfc3339
+from tracer.queries.traces import NEWEST_FIRST, newest_traces, trace_by_id
+from tracer.search.parse import read_search
+from tracer.units import LAST_INSTANT, UnixNanos
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,6 +35,30 @@ _DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Which traces a list is of, as its address says it."""
+
+    q: str = ""
+    order: str = NEWEST_FIRST
+    range: Range | None = None
+    """None for all times."""
+
+    @property
+    def query(self) -> dict[str, str | None]:
+        """The address's query, without a place in the list."""
+        return {
+            "q": self.q or None,
+            "order": None if self.order == NEWEST_FIRST else self.order,
+            **(self.range.query if self.range is not None else {}),
+        }
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some of the traces may be left out."""
+        return bool(self.q) or self.range is not None
+
+
+@dataclass(frozen=True, slots=True)
 class TraceListPage:
     """One page of a project's traces."""
 
@@ -38,24 +67,19 @@ class TraceListPage:
     projects: Sequence[ProjectRow]
     traces: Sequence[TraceRow]
     after: str | None
-    """Where this page starts in the list; None for the newest page."""
+    """Where this page starts in the list; None for its first page."""
     next_cursor: str | None
     upto: UnixNanos | None
     """Set for a reader who has scrolled: newer traces than this are counted, not shown."""
     newer: int
     how_to: Sequence[HowTo]
     """Ways to send a first trace, while there is none."""
-    since: UnixNanos | None = None
-    """Set where only traces from then on are asked for."""
-    until: UnixNanos | None = None
-
-    @property
-    def query(self) -> dict[str, str | None]:
-        """What the address says of which traces are listed."""
-        return {
-            "from": None if self.since is None else rfc3339(self.since),
-            "to": None if self.until is None else rfc3339(self.until),
-        }
+    asked: Asked = Asked()
+    searched_to: UnixNanos | None = None
+    """Set where the time for one page was over: how far back it looked."""
+    problem: str | None = None
+    """What is wrong with the search."""
+    may_write: bool = False
 
     @property
     def newest(self) -> UnixNanos | None:
@@ -109,60 +133,115 @@ def project_home(request: Request, slug: str) -> Response:
 
 
 @router.get("/p/{slug}/traces")
-def list_traces(request: Request, slug: str, after: str | None = None, upto: str | None = None) -> Response:
+def list_traces(
+    request: Request,
+    slug: str,
+    q: str = "",
+    order: str = NEWEST_FIRST,
+    range: str | None = None,
+    after: str | None = None,
+    upto: str | None = None,
+) -> Response:
     """The list, or for htmx its rows alone.
 
-    `upto` is an instant in Unix nanoseconds: the rows up to it are shown, newer ones counted. `from` and `to` keep the
-    traces that began in that time.
+    `upto` is an instant in Unix nanoseconds: the rows up to it are shown, newer ones counted. `from` and `to`, or
+    `range`, keep the traces that began in a time. What is wrong with `q` is said under its field.
     """
-    scope = caller_of(request).scope
     at_most = _instant(upto)
-    since = read_moment(request.query_params.get("from"), "from")
-    until = read_moment(request.query_params.get("to"), "to")
+    asked = Asked(q.strip(), order, read_asked_range(request, range))
+    try:
+        page = _page(request, slug, asked, after, at_most)
+    except BadSearch as problem:
+        if wants_block(request):
+            # The rows stay as they were; the sentence goes under the field.
+            headers = {**PAGE_HEADERS, "HX-Retarget": "#q-problem", "HX-Reswap": "innerHTML"}
+            return HTMLResponse(escape(problem.message), problem.status, headers=headers)
+        page = _page(request, slug, Asked("", order, None), None, None, nothing=True)
+        page = replace(page, asked=replace(asked, q=q), problem=problem.message)
+        return render(request, "traces/list.html", page, status=problem.status)
+    return render(request, "traces/list.html", page, block="rows")
+
+
+def read_asked_range(request: Request, word: str | None) -> Range | None:
+    """The time that an address asks for; None for all times."""
+    since, until = request.query_params.get("from"), request.query_params.get("to")
+    if not (word or since or until):
+        return None
+    return read_range(word, since, until, now=unix_now())
+
+
+def _page(
+    request: Request,
+    slug: str,
+    asked: Asked,
+    after: str | None,
+    at_most: UnixNanos | None,
+    *,
+    nothing: bool = False,
+) -> TraceListPage:
+    """A page of the list; `nothing` leaves its rows out. Raises BadSearch."""
+    scope = caller_of(request).scope
     with reading(request) as conn:
         project = project_by_slug(conn, scope=scope, slug=slug)
-        found = newest_traces(
-            conn,
-            scope=scope,
-            project_id=project.id,
-            after=after,
-            limit=PER_PAGE,
-            since=since,
-            until=_earlier(until, _past(at_most)),
-            abandoned_after=abandoned_after(request),
-        )
-        page = TraceListPage(
+        found: Page[TraceRow] = Page([], None)
+        newer = 0
+        if not nothing:
+            found = _found(conn, request, project.id, asked, after=after, upto=at_most)
+            newer = 0 if at_most is None else _newer(conn, request, project.id, asked, at_most)
+        empty = not (found.items or found.next_cursor or after or asked.filtered or nothing)
+        return TraceListPage(
             project=project,
             projects=projects(conn, scope=scope),
             traces=found.items,
             after=after,
             next_cursor=found.next_cursor,
             upto=at_most,
-            newer=0 if at_most is None else _newer(conn, request, project.id, at_most, until),
-            how_to=() if found.items or after or since or until else _how_to(request, project.name),
-            since=since,
-            until=until,
+            newer=newer,
+            how_to=_how_to(request, project.name) if empty else (),
+            asked=asked,
+            searched_to=found.searched_to,
+            may_write=caller_of(request).may(Right.write, project.id),
         )
-    return render(request, "traces/list.html", page, block="rows")
+
+
+def _found(
+    conn: Connection,
+    request: Request,
+    project_id: int,
+    asked: Asked,
+    *,
+    after: str | None = None,
+    upto: UnixNanos | None = None,
+    later_than: UnixNanos | None = None,
+    limit: int = PER_PAGE,
+) -> Page[TraceRow]:
+    since, until = (asked.range.since, asked.range.until) if asked.range is not None else (None, None)
+    within = {
+        "scope": caller_of(request).scope,
+        "project_id": project_id,
+        "after": after,
+        "limit": limit,
+        "order": asked.order,
+        "since": since if later_than is None else max(since or later_than, _past(later_than)),
+        "until": until if upto is None else min(until or UnixNanos(LAST_INSTANT), _past(upto)),
+        "abandoned_after": abandoned_after(request),
+    }
+    if not asked.q:
+        return newest_traces(conn, **within)
+    return found_traces(conn, read_search(asked.q), **within)
 
 
 def _how_to(request: Request, project: str) -> list[HowTo]:
     return how_to(origin(request), project, key_needed=caller_of(request).signed_in)
 
 
-def _newer(conn: Connection, request: Request, project_id: int, since: UnixNanos, until: UnixNanos | None) -> int:
-    newer = newest_traces(
-        conn, scope=caller_of(request).scope, project_id=project_id, since=_past(since), until=until, limit=MOST_NEW + 1
-    )
-    return len(newer.items)
+def _newer(conn: Connection, request: Request, project_id: int, asked: Asked, since: UnixNanos) -> int:
+    newest = replace(asked, order=NEWEST_FIRST)
+    return len(_found(conn, request, project_id, newest, later_than=since, limit=MOST_NEW + 1).items)
 
 
-def _earlier(one: UnixNanos | None, other: UnixNanos | None) -> UnixNanos | None:
-    return other if one is None else one if other is None else min(one, other)
-
-
-def _past(instant: UnixNanos | None) -> UnixNanos | None:
-    return None if instant is None else UnixNanos(instant + 1)
+def _past(instant: UnixNanos) -> UnixNanos:
+    return UnixNanos(instant + 1)
 
 
 def _instant(text: str | None) -> UnixNanos | None:

@@ -14,7 +14,7 @@ import { byId, near, say } from "./dom.js";
  * @typedef {HTMLElement & {on: (name: string, run: (event: any) => void) => void}} Plot
  *
  * @typedef {object} Series
- * @property {{colour: number, series: string | null, other: boolean}} meta
+ * @property {{colour: number, other: boolean, q: string | null}} meta
  * @property {string} type
  *
  * @typedef {object} Figure
@@ -137,6 +137,7 @@ function follow(point, event) {
   const there = new URL(host.dataset.traces ?? "", location.href);
   there.searchParams.set("from", new Date(from).toISOString());
   there.searchParams.set("to", new Date(from + Number(host.dataset.interval)).toISOString());
+  if (point.data?.meta?.q) there.searchParams.set("q", point.data.meta.q);
   if (event.ctrlKey || event.metaKey) window.open(there, "_blank", "noopener");
   else location.assign(there);
 }

@@ -1,16 +1,33 @@
 // The list of traces keeps itself up to date: in place for a reader at its top, behind a note for one who has scrolled.
 
+import { clearChosen, start, toggleRow } from "./chosen.js";
+import { toggleDensity } from "./columns.js";
+import { commands } from "./commands.js";
 import { byId, htmx, near } from "./dom.js";
+import { focusBox } from "./finder.js";
 import { journeyOf, keepJourney } from "./journey.js";
+import { closePeek, togglePeek } from "./peek.js";
 
 const AT_TOP = 60;
+const REST_MS = 500;
 
 const live = byId("live");
 const list = () => byId("list");
+let asked = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let waiting;
 
 /** Ask for the list as it now is. @param {boolean} hold keep newer rows back and count them */
 function refresh(hold) {
+  clearTimeout(waiting);
   const section = list();
+  const left = asked + REST_MS - Date.now();
+  if (left > 0 && hold === away()) {
+    // Many changes at once are one question.
+    waiting = setTimeout(() => refresh(away()), left);
+    return;
+  }
+  asked = Date.now();
   const address = new URL(section.dataset.here ?? "", location.href);
   if (hold && section.dataset.newest && !section.dataset.after)
     address.searchParams.set("upto", section.dataset.newest);
@@ -19,13 +36,28 @@ function refresh(hold) {
 
 const away = () => scrollY > AT_TOP;
 
-live.addEventListener("traces", () => refresh(away()));
-live.addEventListener("ready", () => refresh(away()));
+const pause = byId("pause");
+const paused = () => pause.getAttribute("aria-pressed") === "true";
+
+live.addEventListener("traces", () => {
+  if (!paused()) refresh(away());
+});
+live.addEventListener("ready", () => {
+  if (!paused()) refresh(away());
+});
+
+function togglePause() {
+  const on = !paused();
+  pause.setAttribute("aria-pressed", String(on));
+  pause.textContent = on ? "Paused: go on" : "Pause";
+  if (!on) refresh(away());
+}
+pause.addEventListener("click", togglePause);
 
 document.addEventListener("htmx:after:swap", () => {
   const here = list().dataset.here;
   // The page of a server without projects has become the list of its first one.
-  if (here && here !== location.pathname + location.search) history.replaceState(null, "", here);
+  if (here && here.split("?")[0] !== location.pathname) history.replaceState(null, "", here);
 });
 
 document.addEventListener("click", (event) => {
@@ -47,3 +79,20 @@ addEventListener(
   },
   { passive: true },
 );
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]"))
+    if (!closePeek()) clearChosen();
+});
+
+const choosing = document.getElementById("chosen");
+if (choosing) start(() => refresh(false));
+
+commands.add([
+  { keys: "/", words: "Search the traces", run: focusBox },
+  { keys: "p", words: "Look at the trace beside the list", run: togglePeek },
+  ...(choosing ? [{ keys: "x", words: "Choose the trace, or choose it no more", run: toggleRow }] : []),
+  { keys: "d", words: "Tight or roomy rows", run: toggleDensity },
+  { keys: ".", words: "Pause: let new rows wait, or go on", run: togglePause },
+  { keys: "Esc", words: "Close what is open, choose nothing" },
+]);

@@ -1,0 +1,121 @@
+"""The list as a tool: searching, mistyping and recovering, looking at a trace beside it, working on many."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Watched
+from tests.browser.service import Sent, Service, Trace
+
+SECOND = 10**9
+
+
+def fill(service: Service, project: str) -> list[Trace]:
+    """Three traces: of mara, which answered; of tom, which failed; of mara, slow."""
+    now = time.time_ns()
+    return [
+        service.send(
+            Trace(start=now - (30 - number) * SECOND),
+            Sent(name, took=took, failed=failed, attributes={"user.id": user, "input.value": f"{name} it"}),
+            project=project,
+        )
+        for number, (name, user, took, failed) in enumerate(
+            (("answer", "mara", 10, ""), ("refund", "tom", 20, "no such order"), ("report", "mara", 9_000, ""))
+        )
+    ]
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#traces th a").all_inner_texts()
+
+
+def test_a_search_is_typed_mistyped_shared_and_taken_back(
+    page: Page, service: Service, project: str, watched: Watched
+) -> None:
+    watched.allowed = ("status of 400",)
+    fill(service, project)
+    page.goto(f"{service.url}/p/{project}/traces")
+    page.keyboard.press("/")
+    page.keyboard.type("user:mara")
+    expect(page.locator("#traces tr")).to_have_count(2)
+    assert page.url.endswith("?q=user%3Amara")
+    page.keyboard.press("Enter")
+    page.keyboard.type(" latncy>2s")
+    expect(page.locator("#q-problem")).to_contain_text("did you mean latency")
+    expect(page.locator("#q")).to_have_attribute("aria-invalid", "true")
+    assert names(page) == ["report", "answer"]
+    page.keyboard.press("Control+Shift+ArrowLeft")
+    page.locator("#q").fill("user:mara latency>2s")
+    expect(page.locator("#traces tr")).to_have_count(1)
+    expect(page.locator("#q-problem")).to_be_empty()
+
+    service.send(Trace(), Sent("report", took=5_000, attributes={"user.id": "mara"}), project=project)
+    expect(page.locator("#traces tr")).to_have_count(2)
+    service.send(Trace(), Sent("other", took=5_000), project=project)
+    page.reload()
+    expect(page.locator("#traces tr")).to_have_count(2)
+    expect(page.locator("#q")).to_have_value("user:mara latency>2s")
+    page.get_by_role("link", name="Duration").click()
+    assert names(page) == ["report", "report"]
+    expect(page.locator("#traces tr").first).to_contain_text("9.00 s")
+    page.go_back()
+    expect(page.locator("#traces tr").first).to_contain_text("5.00 s")
+    page.goto(f"{service.url}/p/{project}/traces?q=stats:error")
+    expect(page.locator("#q-problem")).to_contain_text("did you mean status")
+    page.locator("#q").fill("status:error")
+    expect(page.locator("#traces th a")).to_have_text(["refund"])
+
+
+def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard(
+    page: Page, service: Service, project: str
+) -> None:
+    first = fill(service, project)
+    page.goto(f"{service.url}/p/{project}/traces")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    page.keyboard.press("j")
+    page.keyboard.press("p")
+    expect(page.locator("#peek")).to_contain_text("report it")
+    page.keyboard.press("j")
+    expect(page.locator("#peek")).to_contain_text("no such order")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator("#chosen")).to_contain_text("2 traces chosen")
+    # New rows take nothing away.
+    service.send(Trace(), Sent("late"), project=project)
+    expect(page.locator("#traces th a").first).to_have_text("late")
+    expect(page.locator(".t-pick input:checked")).to_have_count(2)
+    expect(page.locator("#traces").get_by_role("link", name="answer")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#peek")).to_be_hidden()
+
+    page.get_by_role("button", name="Tag").click()
+    page.get_by_role("textbox", name="Tags").fill("golden, night")
+    page.keyboard.press("Enter")
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.get_by_text("Columns").click()
+    page.get_by_label("Tags", exact=True).check()
+    expect(page.locator(f"#t-{first[1].id} .t-tags")).to_contain_text("golden")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("h1").first).to_be_visible()
+    assert "/compare?" in page.url
+    page.go_back()
+
+    page.locator(f"#t-{first[0].id} .t-pick input").check()
+    page.get_by_role("button", name="Delete").click()
+    page.locator("#bulk").get_by_role("button", name="Delete").click()
+    expect(page.locator("#traces th a")).to_have_text(["late", "report", "refund"])
+    expect(page.locator("#chosen")).to_be_hidden()
+    expect(page.locator(f"#t-{first[1].id} .t-tags")).to_contain_text("golden")
+
+    page.keyboard.press(".")
+    service.send(Trace(), Sent("later"), project=project)
+    page.wait_for_timeout(400)
+    expect(page.locator("#traces tr")).to_have_count(3)
+    page.keyboard.press(".")
+    expect(page.locator("#traces tr")).to_have_count(4)
+    for width in (360, 800):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
