@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -79,14 +79,23 @@ class Server(Measured):
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time so far, of all threads."""
-        times = self._watched.cpu_times()
-        return times.user + times.system
+        """Processor time so far, of all threads, and of the process that indexes beside it, also when it has ended."""
+        own = self._watched.cpu_times()
+        spent = own.user + own.system + own.children_user + own.children_system
+        for child in self._watched.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                times = child.cpu_times()
+                spent += times.user + times.system
+        return spent
 
     @property
     def memory_mib(self) -> float:
-        """Resident memory now."""
-        return self._watched.memory_info().rss / MEBIBYTE
+        """Resident memory now, that of the process that indexes beside it included."""
+        held = self._watched.memory_info().rss
+        for child in self._watched.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                held += child.memory_info().rss
+        return held / MEBIBYTE
 
     def stop(self) -> None:
         """End the process in order."""
