@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import ipaddress
 import logging
 import os
@@ -22,6 +21,7 @@ from tracer.access.invitations import make_setup
 from tracer.app import create_app
 from tracer.connection import Connection
 from tracer.errors import BadSetting
+from tracer.garbage import collect_seldom
 from tracer.live import Hub
 from tracer.settings import Settings
 from tracer.store.engine import Store
@@ -36,9 +36,6 @@ GONE_WITHIN_S = 9.5
 """Whatever hangs at the end (the database, a body that takes long to read), the process is gone by then."""
 
 BACKLOG = 2048
-
-COLLECT_AFTER = 200_000
-"""New objects that can be part of a circle: several batches of spans, none of which makes any."""
 
 OPEN_FILES = 65_536
 """As many files and connections as we ask the system for."""
@@ -157,16 +154,6 @@ def _allow_many_connections() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def collect_seldom() -> None:
-    """Let Python look for circles of objects less often: while batches are read it would find none, again and again.
-
-    What the modules made stays, so that no search goes through it.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 def _announce(settings: Settings, listening: socket.socket, store: Store, setup: str | None) -> None:

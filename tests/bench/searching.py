@@ -16,13 +16,13 @@ from typing import Any
 from tests.bench.load import Body
 from tests.bench.report import heading, line
 from tests.bench.server import Server, running, send, warm_up
+from tracer.garbage import collect_seldom
 from tracer.otlp.decode import decode_traces
 from tracer.search.documents import Fragment, fragments
 from tracer.search.find import find_traces
 from tracer.search.parse import read_search
 from tracer.search.status import index_bytes
 from tracer.search.walk import Range
-from tracer.serve import collect_seldom
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.sql import Sql

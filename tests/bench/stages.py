@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
+from tracer.garbage import collect_seldom
 from tracer.ingest.apply import Applier
 from tracer.ingest.prepare import PreparedSpan, prepare
 from tracer.otlp.decode import decode_traces
 from tracer.otlp.dialects import preview, read_facts
 from tracer.otlp.inflate import inflate
 from tracer.prices import PriceBook
-from tracer.serve import collect_seldom
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate

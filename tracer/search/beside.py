@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from sqlalchemy.engine import URL, make_url
 
 from tracer.errors import Unavailable
+from tracer.garbage import collect_seldom
 from tracer.search.merge import Source, join_segments
 from tracer.search.segments import Segment
 from tracer.search.slices import Slice, SliceMaker, TooLarge
@@ -210,6 +211,7 @@ def main(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a key for the service, which ends this process itself
     os.nice(POLITENESS)
     threading.Thread(target=_end_with_the_service, daemon=True).start()
+    collect_seldom()
     with suppress(EOFError, OSError):
         serve(Connection(number))
 
