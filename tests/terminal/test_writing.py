@@ -59,6 +59,10 @@ def test_a_database_that_is_not_there_is_made_by_an_import(
     before, after = ([json.loads(line) for line in file.read_text().splitlines()] for file in (first, second))
     assert in_order(after) == in_order(before)
     assert {line["project"] for line in after} == {client.project}
+    # No server runs there that would index what came.
+    found = command("traces", "root", "--json", "--db", new).stdout.splitlines()
+    assert len(found) == 1
+    assert len(command("traces", '"step 7"', "--json", "--db", new).stdout.splitlines()) == 1
 
 
 def as_lengths(*messages: bytes) -> bytes:

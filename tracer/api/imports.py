@@ -16,9 +16,12 @@ from tracer.api.scores import written
 from tracer.api.traces import REFUSALS
 from tracer.auth import Caller, Right
 from tracer.ingest.prepare import PreparedSpan, prepare
+from tracer.ingest.privacy import Privacy
 from tracer.ingest.restore import Added, Restored, put_back, read_lines
+from tracer.ingest.retention import Retention
 from tracer.otlp.addresses import asked_project
 from tracer.otlp.records import LogRecord
+from tracer.prices import PriceBook
 from tracer.queries.projects import project_by_name
 from tracer.store.engine import Store
 
@@ -53,8 +56,7 @@ async def import_traces(request: Request) -> Response:
                 for name in restored.projects:
                     project_by_name(conn, scope=caller.scope, name=name)
         read.append(restored)
-        spans = prepared(restored, ingest)
-        restored.logs = held_logs(restored, ingest)
+        spans, restored.logs = prepared(restored, ingest.retention, ingest.privacy, ingest.prices)
         committed = ingest.writer.submit(spans, restored.logs) if spans or restored.logs else None
         return Accepted(committed, restored.rejected)
 
@@ -79,23 +81,28 @@ async def import_traces(request: Request) -> Response:
     return JsonAnswer(answer)
 
 
-def prepared(restored: Restored, ingest: Ingest) -> list[PreparedSpan]:
-    """The spans of some lines, ready for the writer; those that are too old are counted as refused."""
-    found: list[PreparedSpan] = []
+def prepared(
+    restored: Restored, retention: Retention, privacy: Privacy, prices: PriceBook
+) -> tuple[list[PreparedSpan], list[tuple[str, LogRecord]]]:
+    """The spans and log records of some lines, as their projects' rules let them in, ready for the writer.
+
+    What is too old is counted as refused.
+    """
+    spans: list[PreparedSpan] = []
     for project, records in restored.spans.items():
-        young = ingest.retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
-        young = ingest.privacy.hold(young, project, restored.rejected)
-        found += prepare(young, asked_project=project, prices=ingest.prices)
-    return found
-
-
-def held_logs(restored: Restored, ingest: Ingest) -> list[tuple[str, LogRecord]]:
-    """The log records, as their projects' rules let them in."""
-    return [
-        (project, log)
-        for project, record in restored.logs
-        for log in ingest.privacy.hold([record], project, restored.rejected)
+        young = retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
+        young = privacy.hold(young, project, restored.rejected)
+        spans += prepare(young, asked_project=project, prices=prices)
+    found = [log for _, log in restored.logs]
+    young_logs = retention.refuse_old(found, lambda log: log.time or time.time_ns(), restored.rejected)
+    kept = set(map(id, young_logs))
+    logs = [
+        (project, held)
+        for project, log in restored.logs
+        if id(log) in kept
+        for held in privacy.hold([log], project, restored.rejected)
     ]
+    return spans, logs
 
 
 def parts_of(added: Sequence[Added]) -> Iterator[Sequence[Added]]:

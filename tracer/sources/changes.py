@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from tracer.api import shape
+from tracer.api.imports import prepared
 from tracer.api.scores import ScoreIn
 from tracer.errors import BadRequest, DatabaseAway, NotFound, Unavailable
 from tracer.ingest.deleter import Deleter
@@ -29,7 +30,9 @@ from tracer.queries.projects import project_by_name
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.traces import trace_by_id, traces_of_id
 from tracer.queries.walk import Wanted
+from tracer.search.status import index_status
 from tracer.search.tree import show
+from tracer.search.worker import Indexer
 from tracer.settings import Settings
 from tracer.sources.source import Answer, Batch, Taken
 from tracer.store.engine import Store
@@ -54,7 +57,8 @@ class LocalChanges:
         self._prices = prices
         self._retention = Retention(settings.retention_days, settings.max_size)
         self._privacy = Privacy(store)
-        self._writer = Writer(store, prices=prices, on_commit=lambda _: None, search=settings.search == "on")
+        self._searching = settings.search == "on"
+        self._writer = Writer(store, prices=prices, on_commit=lambda _: None, search=self._searching)
         self._writer.start()
 
     def close(self) -> None:
@@ -78,14 +82,7 @@ class LocalChanges:
 
     def _take_own(self, body: bytes, taken: Taken, project: str | None) -> None:
         restored = read_lines(body, project=project)
-        spans: list[PreparedSpan] = []
-        for name, records in restored.spans.items():
-            young = self._retention.refuse_old(records, lambda span: span.start_time, restored.rejected)
-            young = self._privacy.hold(young, name, restored.rejected)
-            spans += prepare(young, asked_project=name, prices=self._prices)
-        logs = [
-            (name, log) for name, one in restored.logs for log in self._privacy.hold([one], name, restored.rejected)
-        ]
+        spans, logs = prepared(restored, self._retention, self._privacy, self._prices)
         self._commit(spans, logs, restored.rejected, taken)
         if restored.added:
             writer = self._writer
@@ -110,6 +107,18 @@ class LocalChanges:
         taken.spans += len(spans)
         taken.logs += len(logs)
         taken.rejected.update(rejected.reasons)
+
+    def settle(self, told: Callable[[int], None]) -> None:
+        """Index what was taken in; ends early where a server on the same database is at it already."""
+        if not self._searching:
+            return
+        indexer = Indexer(self._store, on=True, busy=lambda: False)
+        try:
+            while patiently(indexer.step):
+                with self._store.reading() as conn:
+                    told(index_status(Sql(conn), on=True).lag_spans)
+        finally:
+            indexer.stop()
 
     def score(self, facts: Answer) -> Answer:
         """Score a trace or a step."""

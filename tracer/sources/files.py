@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,7 +81,7 @@ class ImportFile:
             yield from _batches(_inflated(io.BufferedReader(self._counted, 1 << 20)))
         except BadPayload as problem:
             raise BadPayload(f"{self.path}: {problem.message}") from None
-        except (EOFError, zstandard.ZstdError, gzip.BadGzipFile, OSError) as problem:
+        except (EOFError, zlib.error, zstandard.ZstdError, OSError) as problem:
             raise BadPayload(f"{self.path} is broken or cut short: {problem}.") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,10 @@ class LocalSource(LocalReader):
     def take(self, batch: Batch, taken: Taken, *, project: str | None = None) -> None:
         """Store a batch; what is there already stays as it is."""
         self._changing().take(batch, taken, project=project)
+
+    def settle(self, told: Callable[[int], None]) -> None:
+        """Index what was taken in, unless a server on the same database does."""
+        self._changing().settle(told)
 
     def score(self, facts: Answer) -> Answer:
         """Score a trace or a step."""

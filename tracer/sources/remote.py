@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -134,6 +134,9 @@ class RemoteSource:
             taken.logs += len(decode_logs(batch.body, json=batch.json).logs)
             partial = _partial(answer, batch, ExportLogsServiceResponse)
             _refused(taken, partial.rejected_log_records, partial.error_message)
+
+    def settle(self, told: Callable[[int], None]) -> None:
+        """Nothing: the server indexes what it takes."""
 
     def score(self, facts: Answer) -> Answer:
         """`POST /api/v1/scores`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -90,6 +90,9 @@ class Source(Reading, Protocol):
 
     def take(self, batch: Batch, taken: Taken, *, project: str | None = None) -> None:
         """Store a batch of an import, and count it in `taken`."""
+
+    def settle(self, told: Callable[[int], None]) -> None:
+        """Index what was taken in, where no server does that; `told` hears how many spans are left."""
 
     def score(self, facts: Answer) -> Answer:
         """Score a trace or a step, in the fields of `POST /api/v1/scores`."""

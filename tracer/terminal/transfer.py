@@ -83,6 +83,8 @@ def run_import(source: Source, paths: Sequence[str], *, project: str | None) -> 
                 progress.update(task, completed=file.position, total=file.position)
             finally:
                 file.close()
+        task = progress.add_task("indexing", total=None)
+        source.settle(lambda left: progress.update(task, description=f"indexing, {format_count(left)} spans left"))
     words = [f"{format_count(taken.spans)} spans"]
     words += [f"{format_count(taken.logs)} log records"] if taken.logs else []
     words += [f"{format_count(taken.scores)} scores"] if taken.scores else []
