@@ -58,6 +58,7 @@ from tracer.pages import (
     compare,
     join,
     markdown,
+    oidc,
     peek,
     people,
     shared,
@@ -85,6 +86,7 @@ from tracer.settings import Settings
 from tracer.store.engine import Store
 
 if TYPE_CHECKING:
+    from tracer.access.oidc import OpenId
     from tracer.api.otlp_grpc import GrpcDoor
 
 logger = logging.getLogger(__name__)
@@ -188,6 +190,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.keys = doors.keys
     app.state.throttle = Throttle()
     app.state.audit = log
+    app.state.oidc = _sign_in_provider(settings)
     app.state.privacy = privacy
     app.state.live = hub
     app.state.writer = writer
@@ -239,6 +242,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         join.router,
         settings_page.router,
         sign_in.router,
+        oidc.router,
         shared.router,
         static.router,
     ):
@@ -251,6 +255,22 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(Guard, settings=settings, refuse=answer_refusal, answered=partial(_answered, log))
     return app
+
+
+def _sign_in_provider(settings: Settings) -> OpenId | None:
+    if settings.oidc_issuer is None:
+        return None
+    from tracer.access.oidc import OpenId, Provider, Role  # half a second, which few need
+
+    return OpenId(
+        Provider(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            tuple(domain.lower().lstrip("@") for domain in settings.oidc_domains),
+            Role(settings.oidc_role),
+        )
+    )
 
 
 def _grpc_door(ingest: otlp.Ingest, doors: Doors) -> GrpcDoor:

@@ -159,6 +159,8 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/join/{token}"): Right.public,
     ("POST", "/join/{token}"): Right.public,
     ("GET", "/sign-in"): Right.public,
+    ("GET", "/sign-in/oidc"): Right.public,
+    ("GET", "/sign-in/oidc/callback"): Right.public,
     ("POST", "/sign-in"): Right.public,
     ("POST", "/sign-out"): Right.public,
     ("GET", "/live"): Right.read,

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -91,6 +92,20 @@ class Settings(BaseSettings):
         description="auto: whoever is not on this machine has to sign in, so on unless `host` is loopback and "
         "`allowed_hosts` is empty; off: only where `host` is loopback.",
     )
+    oidc_issuer: str | None = Field(
+        None, description="The address of a provider of OpenID Connect where people may sign in (default: none)."
+    )
+    oidc_client_id: str = Field("", description="The name under which that provider knows this server.")
+    oidc_client_secret: str = Field(
+        "", repr=False, description="The secret that goes with it; better in the variable or the file than as a flag."
+    )
+    oidc_name: str = Field("single sign-on", max_length=60, description="What the button is called that leads there.")
+    oidc_domains: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (), description="Domains whose people join without an invitation; words with commas between them."
+    )
+    oidc_role: Literal["viewer", "editor", "admin"] = Field(
+        "viewer", description="The role, in every project, of who joins that way."
+    )
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), description="Addresses of reverse proxies whose X-Forwarded headers are believed."
     )
@@ -156,6 +171,19 @@ class Settings(BaseSettings):
             raise PydanticCustomError("open", "a server that other machines can reach asks for signing in")
         return self
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _oidc_issuer(cls, value: str | None) -> str | None:
+        if value is not None and not is_safe_address(value):
+            raise ValueError("must be an https address")
+        return value
+
+    @model_validator(mode="after")
+    def _oidc_is_whole(self) -> Settings:
+        if self.oidc_issuer is not None and not self.oidc_client_id:
+            raise PydanticCustomError("oidc", "oidc_issuer needs oidc_client_id")
+        return self
+
     @field_validator("db")
     @classmethod
     def _db(cls, value: str | None) -> str | None:
@@ -193,6 +221,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take what `load_settings` merged: it knows which source each value came from."""
         return (init_settings,)
+
+
+def is_safe_address(url: str) -> bool:
+    """True for an https address, and for http on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    loopback = host in LOOPBACK
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
 
 
 def parse_database_url(text: str) -> URL:
@@ -237,10 +276,11 @@ def load_settings(flags: Mapping[str, Any], *, config: str | None = None) -> Set
         return Settings(**{name: value for name, (value, _) in given.items()})
     except ValidationError as problem:
         first = problem.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "sign_in"
+        # What concerns two settings is said of the one that asks for the other.
+        name = str(first["loc"][0]) if first["loc"] else {"oidc": "oidc_issuer"}.get(first["type"], "sign_in")
         value, source = given.get(name, (None, name))
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        shown = "" if name == "db" else f" {str(value)[:80]!r}"
+        shown = "" if name in ("db", "oidc_client_secret") else f" {str(value)[:80]!r}"
         if first["type"] == "extra_forbidden":
             raise BadSetting(f"{source}: there is no setting {name!r}.", field=name) from None
         raise BadSetting(f"{source}{shown}: {reason}.", field=name) from None

@@ -69,6 +69,7 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/settings/privacy/erase"): "erased",
     ("POST", "/join/{token}"): "joined",
     ("POST", "/sign-in"): "signed in",
+    ("GET", "/sign-in/oidc/callback"): "signed in",
     ("POST", "/sign-out"): "signed out",
 }
 """How a route's deed is called, where "changed" or "saw" would say too little."""

@@ -38,6 +38,8 @@ class SignInPage:
     email: str
     problem: str | None
     with_token: bool
+    provider: str | None
+    """What the button is called that leads to the provider of OpenID Connect."""
 
 
 @router.get("/sign-in")
@@ -45,7 +47,7 @@ def show_sign_in(request: Request, next: str = "") -> Response:
     """The form; an open server asks nobody and leads on."""
     if request.app.state.open_server:
         return RedirectResponse(url(request, "/"), status_code=303)
-    return _page(request, next)
+    return sign_in_page(request, next)
 
 
 @router.post("/sign-in")
@@ -61,7 +63,7 @@ def sign_in(
         value = _open(request, clean(email).strip().lower()[:EMAIL_LIMIT], password, token.strip())
     except TracerError as problem:
         tell(request, action=REFUSED, who=email, detail="signing in")
-        return _page(request, next, email=email[:EMAIL_LIMIT], problem=problem, with_token=bool(token))
+        return sign_in_page(request, next, email=email[:EMAIL_LIMIT], problem=problem, with_token=bool(token))
     tell(request, who=email or "administrator", kind="token" if token else "person")
     answer = RedirectResponse(safe_next(request, next), status_code=303)
     set_session(answer, request, value)
@@ -108,14 +110,16 @@ def _open(request: Request, email: str, password: str, token: str) -> str:
         )
 
 
-def _page(
+def sign_in_page(
     request: Request, next: str, *, email: str = "", problem: TracerError | None = None, with_token: bool = False
 ) -> Response:
+    """The form, with what went wrong."""
     page = SignInPage(
         next=safe_next(request, next),
         email=email,
         problem=None if problem is None else problem.message,
         with_token=with_token,
+        provider=None if request.app.state.oidc is None else request.app.state.settings.oidc_name,
     )
     headers = {"Cache-Control": "no-store"}
     if problem is not None and problem.retry_after is not None:
