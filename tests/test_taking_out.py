@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.load import Chain
 from tests.bench.server import Measured
-from tests.bench.stored import _load, _sqlite
+from tests.bench.stored import load, on_sqlite
 from tests.bench.taking_out import take_out
 from tests.client import PROTOBUF, Client, Process, Start
 from tests.counts import FULL, counted
@@ -37,13 +37,13 @@ class Watched(Measured):
 def test_any_number_of_spans_leaves_in_constant_memory(start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
     # Held back, as many spans as these would be over the limit.
     spans, format = counted(18_000, 10_000_000), "otlp" if FULL else "jsonl"
-    database = _sqlite(tmp_path_factory.mktemp("export") / "stored")
+    database = on_sqlite(tmp_path_factory.mktemp("export") / "stored")
     filling = start(*database.arguments, data=database.folder)
     with Client(filling.url) as client:
         for body in Chain(1).bodies(counted(6_000, 24_000)):
             client.ingest(body.data, content_type=PROTOBUF, content_encoding="gzip").raise_for_status()
     assert filling.stop() == 0
-    _load(database, spans)
+    load(database, spans)
     server = Watched(start(*database.arguments, data=database.folder))
     found = take_out(server, format=format)
     assert found.lines > 0.95 * spans / SPANS_OF_A_TRACE, "a line for each trace"

@@ -11,7 +11,20 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import floor, live, peers, sdk, searching, shapes, stages, stored, sustained, taking_out, variants
+from tests.bench import (
+    finding,
+    floor,
+    live,
+    peers,
+    sdk,
+    searching,
+    shapes,
+    stages,
+    stored,
+    sustained,
+    taking_out,
+    variants,
+)
 from tests.bench.load import Body, Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Figures, running, send, warm_up
@@ -25,6 +38,7 @@ SECTIONS = (
     "shapes",
     "live",
     "stored",
+    "finding",
     "sustained",
     "export",
     "peers",
@@ -62,6 +76,8 @@ def main() -> None:
         live.report()
     if "stored" in options.only:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
+    if "finding" in options.only:
+        finding.report(stored=options.stored, stored_postgres=options.stored_postgres)
     if "sustained" in options.only:
         sustained.report(rate=options.rate, minutes=options.minutes)
     if "export" in options.only:

@@ -48,23 +48,27 @@ class Database:
 def report(streams: Sequence[Sequence[Body]], *, stored: int, stored_postgres: int, runs: int) -> None:
     """Print the rate with many spans stored, and its ratio to that with 100 thousand."""
     with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder:
-        few, many = (_sqlite(Path(folder) / name) for name in ("few", "many"))
+        few, many = (on_sqlite(Path(folder) / name) for name in ("few", "many"))
         _compare("SQLite", few, many, streams, stored=stored, runs=runs)
-    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, own_postgres() as one, own_postgres() as two:
+    with (
+        tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder,
+        own_postgres() as one,
+        own_postgres() as two,
+    ):
         if one is None or two is None:
             heading("Ingest on Postgres into much that is stored")
             lacking("Postgres", "not installed")
             return
-        few, many = (_postgres(Path(folder) / name, url) for name, url in (("few", one), ("many", two)))
+        few, many = (on_postgres(Path(folder) / name, url) for name, url in (("few", one), ("many", two)))
         _compare("Postgres", few, many, streams, stored=stored_postgres, runs=runs)
 
 
-def _sqlite(folder: Path) -> Database:
+def on_sqlite(folder: Path) -> Database:
     folder.mkdir()
     return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), OFF, "randomblob(16)")
 
 
-def _postgres(folder: Path, url: str) -> Database:
+def on_postgres(folder: Path, url: str) -> Database:
     folder.mkdir()
     return Database(
         folder, parse_database_url(url), (*OFF, "--db", url), "decode(md5(random()::text || id::text), 'hex')"
@@ -79,7 +83,7 @@ def _compare(
     for database, wanted in ((few, 100_000), (many, stored)):
         with running(database.folder, *database.arguments) as server:
             send(server, base)
-        loaded = _load(database, wanted)
+        loaded = load(database, wanted)
         if database is many:
             line("loaded, spans/s", [loaded])
     rates: dict[str, list[float]] = {"few": [], "many": []}
@@ -107,7 +111,7 @@ def _renamed(streams: Sequence[Sequence[Body]], number: int) -> list[list[Body]]
     ]
 
 
-def _load(database: Database, wanted: int) -> float:
+def load(database: Database, wanted: int) -> float:
     """Copy the base until there are `wanted` spans; returns spans a second."""
     store = Store(database.url)
     began = time.perf_counter()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tests.bench.load import Chain
 from tests.bench.report import heading, line
 from tests.bench.server import Measured, running, send
-from tests.bench.stored import _load, _sqlite
+from tests.bench.stored import load, on_sqlite
 
 PART = 1 << 18
 
@@ -32,10 +32,10 @@ def report(*, spans: int) -> None:
     """Print what an export of so many spans takes, form by form; Parquet last, whose library stays in memory."""
     heading(f"Export of {spans:,} spans on SQLite")
     with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder:
-        database = _sqlite(Path(folder) / "stored")
+        database = on_sqlite(Path(folder) / "stored")
         with running(database.folder, *database.arguments) as server:
             send(server, [list(Chain(1).bodies(24_000))])
-        _load(database, spans)
+        load(database, spans)
         with running(database.folder, *database.arguments) as server:
             for format in ("csv", "otlp", "jsonl", "parquet"):
                 found = take_out(server, format=format)

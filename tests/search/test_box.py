@@ -71,6 +71,16 @@ def test_facets_of_more_than_they_count_say_how_far_back_that_is(
     assert sum(counts(found, "status").values()) == 5
 
 
+def test_kinds_are_counted_over_as_many_steps_as_a_moment_allows(
+    stored: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.queries.facets.STEPS", 11)
+    found = schemas.Facets.model_validate(stored.read("/api/v1/facets", project=stored.project))
+
+    assert {one.field: one.traces for one in found.facets if one.field in ("kind", "model")} == {"kind": 5, "model": 12}
+    assert counts(found, "kind") == {"llm": 5, "tool": 5}
+
+
 def test_facets_are_what_the_search_for_each_value_finds(stored: Client) -> None:
     found = schemas.Facets.model_validate(stored.read("/api/v1/facets", project=stored.project))
     for facet in found.facets:

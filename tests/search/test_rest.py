@@ -12,7 +12,7 @@ from tests.client import Client, Service, in_process, on_one_database, wait_unti
 from tracer.api import schemas
 from tracer.search.fields import FIELDS, STATUSES
 from tracer.search.tree import quote
-from tracer.units import parse_rfc3339, rfc3339
+from tracer.units import SECOND, parse_rfc3339, rfc3339
 
 
 def caught_up(client: Client) -> bool:
@@ -115,6 +115,27 @@ def test_a_search_that_takes_long_answers_what_it_has_and_goes_on(
         cursor = {"cursor": page["next_cursor"]}
     assert pages >= 5
     assert len(found) == len(set(found)) == 50
+
+
+@pytest.mark.parametrize("order", ["-start_time", "start_time", "received", "-duration"])
+def test_a_walk_beside_ingest_meets_each_trace_that_was_there_once(client: Client, order: str) -> None:
+    def trace(number: int) -> make.Message:
+        start = make.START + number * SECOND
+        return make.span(start=start, end=start + (number % 7) * SECOND, having={"user.id": "ada"})
+
+    before = [trace(number) for number in range(20)]
+    client.store(*before)
+    met: list[str] = []
+    cursor = dict[str, str]()
+    for number in range(30):
+        page = client.read("/api/v1/traces", project=client.project, q="user:ada", order=order, limit=3, **cursor)
+        met += [one["trace_id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+        client.store(trace(100 + number), trace(-number))
+    assert [met.count(one["traceId"]) for one in before] == [1] * 20
+    assert len(met) == len(set(met))
 
 
 def test_without_an_index_fields_are_searched_and_words_are_refused(tmp_path: Path) -> None:

@@ -407,6 +407,7 @@ class Facet(Answer):
     field: str = Field(examples=["model"])
     values: list[FacetValue]
     more: int
+    traces: int = Field(description="Over how many of the traces, the newest, it was counted.")
 
 
 class TimeBar(Answer):

@@ -154,6 +154,7 @@ def facets(found: Facets) -> dict[str, Any]:
                 "field": one.field,
                 "values": [{"value": value.value, "count": value.count} for value in one.values],
                 "more": one.more,
+                "traces": one.traces,
             }
             for one in found.facets
         ],

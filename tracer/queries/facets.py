@@ -28,7 +28,7 @@ MOST = 10_000
 """Matches that are counted, the newest."""
 
 SECONDS = 0.25
-STEPS = 50_000
+STEPS = 20_000
 """Steps whose kinds are counted: those of the newest matches."""
 
 BARS = 60
@@ -92,13 +92,14 @@ def facets(
         for text, count in lists[column].items():
             for value in json.loads(text):
                 counters[name][value] += count
-    counters["kind"] = _kinds(sql, steps)
+    looked_at = dict.fromkeys(FIELDS, len(times))
+    counters["kind"], looked_at["kind"] = _kinds(sql, steps)
     interval, bars = _bars(times, since, until)
     to = found.searched_to
     return Facets(
         traces=len(times),
         searched_to=None if to is None else UnixNanos(to.value),
-        facets=tuple(_facet(name, counters[name], values) for name in FIELDS),
+        facets=tuple(_facet(name, counters[name], values, looked_at[name]) for name in FIELDS),
         interval=interval,
         bars=bars,
     )
@@ -113,8 +114,8 @@ def _rows(conn: Connection, pks: Sequence[int]) -> Iterator[Any]:
         yield from conn.execute(query.where(trace.c.id.in_(part)))
 
 
-def _kinds(sql: Sql, steps: list[tuple[int, int]]) -> Counter[str]:
-    """How many of the newest traces have steps of each kind."""
+def _kinds(sql: Sql, steps: list[tuple[int, int]]) -> tuple[Counter[str], int]:
+    """How many of the newest traces have steps of each kind, and how many traces that is about."""
     some: list[int] = []
     left = STEPS
     for pk, count in sorted(steps, reverse=True):
@@ -128,14 +129,13 @@ def _kinds(sql: Sql, steps: list[tuple[int, int]]) -> Counter[str]:
             "SELECT kind, count(DISTINCT trace_pk) AS traces FROM span WHERE trace_pk IN ({keys}) GROUP BY kind", part
         ):
             found[Kind(row.kind).name] += row.traces
-    return found
+    return found, len(some)
 
 
-def _facet(name: str, counter: Counter[str], values: int) -> Facet:
+def _facet(name: str, counter: Counter[str], values: int, traces: int) -> Facet:
     ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    return Facet(
-        name, tuple(FacetValue(value, count) for value, count in ordered[:values]), max(0, len(ordered) - values)
-    )
+    shown = tuple(FacetValue(value, count) for value, count in ordered[:values])
+    return Facet(name, shown, len(ordered) - len(shown), traces)
 
 
 def _bars(

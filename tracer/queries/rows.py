@@ -305,6 +305,8 @@ class Facet:
     field: str
     values: tuple[FacetValue, ...]
     more: int
+    traces: int
+    """Over how many of the traces it was counted: the newest of them."""
 
 
 @dataclass(frozen=True, slots=True)

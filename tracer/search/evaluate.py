@@ -48,6 +48,19 @@ def cost(node: Node) -> int:
             return max(map(cost, node.of), default=0)
 
 
+def asks_steps(node: Node) -> bool:
+    """Whether a tree of `for_traces` looks at the steps of a trace: then its work grows with their number."""
+    match node:
+        case Step() | Child() | Says():
+            return True
+        case Is() | Compares():
+            return node.field == "ttft"
+        case Not():
+            return asks_steps(node.of)
+        case _:
+            return any(map(asks_steps, node.of))
+
+
 def rough(node: Node, *, upper: bool = True) -> Node:
     """A search without what needs bodies, that everything meets which meets the whole (`upper`), or nothing else."""
     match node:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from tracer.search.access import Access
 from tracer.search.conditions import Moment
-from tracer.search.evaluate import Evaluator, cost, rough
+from tracer.search.evaluate import Evaluator, asks_steps, cost, rough
 from tracer.search.levels import for_traces
 from tracer.search.lookup import Index
 from tracer.search.texts import Words
 from tracer.search.tree import Node, Says, leaves
-from tracer.search.walk import Place, Range, lots
+from tracer.search.walk import Place, Range, lots, walks_in_range
 from tracer.store.sql import Sql
 
 WORK_LIMIT_S = 0.05
@@ -63,6 +63,8 @@ class _Search:
         self._range = range_
         self._limit = limit
         self._deadline = deadline
+        self._of_steps = self._node is not None and asks_steps(self._node)
+        self._in_range = False
         index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
         self._evaluator = Evaluator(sql, moment, None if index is None else Words(sql, index))
         self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._late)
@@ -75,6 +77,7 @@ class _Search:
         if not self._range.projects:
             return out
         sources = self._access.best(self._node)
+        self._in_range = walks_in_range(self._range, sources)
         for lot in lots(self._sql, self._range, sources):
             for part, likely in self._parts(lot):
                 met = self._met(likely)
@@ -92,7 +95,8 @@ class _Search:
 
     def _met(self, pks: set[int]) -> set[int]:
         """Which of some traces meet the search; those out of the range are left out."""
-        return self._within(pks if self._node is None else self._evaluator.traces(self._node, pks))
+        met = pks if self._node is None else self._evaluator.traces(self._node, pks)
+        return met if self._in_range else self._within(met)
 
     def _within(self, pks: set[int]) -> set[int]:
         time_, instants = self._range.time
@@ -108,6 +112,9 @@ class _Search:
     def _parts(self, lot: list[Place]) -> Iterator[tuple[Sequence[Place], set[int]]]:
         """A lot in parts that are looked at together, in their order, and the traces among them that may be met."""
         weight = 0 if self._node is None else cost(self._node)
+        if not self._of_steps:
+            yield lot, {place.pk for place in lot}
+            return
         likely = {place.pk for place in lot}
         if self._node is not None and weight == 4:
             likely = self._evaluator.traces(rough(self._node), likely)

@@ -81,6 +81,13 @@ def lots(sql: Sql, range_: Range, sources: Sequence[Source] | None) -> Iterator[
         number += 1
 
 
+def walks_in_range(range_: Range, sources: Sequence[Source] | None) -> bool:
+    """Whether what `lots` gives is of the range's projects and time already."""
+    if range_.order in BY_TIME:
+        return sources is None or not any(isinstance(source, Few) for source in sources)
+    return range_.order != "received" and (sources is None or any(isinstance(source, Rows) for source in sources))
+
+
 def _once(places: Iterator[Place]) -> Iterator[Place]:
     last: Place | None = None
     for place in places:
