@@ -227,7 +227,7 @@ def texts(span: dict[str, Json]) -> list[tuple[Side, str]]:
     found += [(Side.ERROR, span["status_message"])] if span["status_message"] else []
     for event in span["events"]:
         if event["name"] == "exception":
-            found.append((Side.ERROR, event["attributes"]["exception.message"]))
+            found.append((Side.ERROR, event["attributes"].get("exception.message", "")))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tracer.search.tree import Node, show
 from tracer.store.sql import Sql
 from tracer.units import MINUTE, SECOND, parse_rfc3339
 
+PAYLOADS = Path(__file__).parents[1] / "payloads"
 NAMES = ("draft answer", "search", "execute_tool search", "refund policy", "plan", "ü")
 SAID = (
     "refund policy",
@@ -255,3 +258,43 @@ def test_spans_are_found_as_the_reference_finds_them(
     assert len(keys) == len(set(keys)), q
     assert set(keys) ^ stored.reference.found_spans(node) == set(), q
     assert starts == sorted(starts, reverse=order.startswith("-")), q
+
+
+@pytest.fixture(scope="module")
+def recorded(service: Service) -> Iterator[Stored]:
+    """What other instrumentations sent."""
+    with Client(service.url) as client:
+        for file in sorted(PAYLOADS.glob("*/*.otlp.pb"))[::4]:
+            body = file.read_bytes()
+            path = "/v1/logs" if ".logs." in file.name else "/v1/traces"
+            plain = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+            assert client.ingest(plain, json=False, path=path).is_success
+        yield Stored(client, known(client), {})
+
+
+@settings(max_examples=counted(40, 2_000))
+@given(data=st.data(), spans=st.booleans())
+def test_recorded_traces_are_found_by_their_fields(recorded: Stored, data: st.DataObject, spans: bool) -> None:
+    values, keys = vocabulary(recorded.reference)
+    node = data.draw(searches(values, keys, words=False, step=spans, depth=2))
+    q = show(node)
+    if spans:
+        found = walked(recorded.client, "/api/v1/spans", q=q, limit=1000)
+        keys_found = {(one["trace_id"], one["span_id"]) for one in found}
+        assert keys_found ^ recorded.reference.found_spans(node) == set(), q
+    else:
+        assert set(ids(recorded.client, q=q, limit=1000)) ^ recorded.reference.found(node) == set(), q
+
+
+def vocabulary(reference: Reference) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Values and keys that the traces have."""
+    spans = [span for trace in reference.traces for span in trace["spans"]]
+    columns = {"name": "name", "tool": "name", "model": "model", "provider": "provider", "service": "service"}
+    columns |= {"session": "session_id", "user": "user_id"}
+    values = {
+        field: sorted({span[column] for span in spans if span[column]})[:30] or ["none"]
+        for field, column in columns.items()
+    }
+    attributes = sorted({key for span in spans for key in span["attributes"]})
+    said = {str(one)[:40] for span in spans for one in span["attributes"].values() if isinstance(one, (str, int, bool))}
+    return values | {"attr": sorted(said)[::7]}, {"attr": attributes[::5], "metadata": ["langgraph_step", "thread_id"]}
