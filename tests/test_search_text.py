@@ -7,6 +7,7 @@ import pytest
 from tracer.pages.search_text import asks_for, behind, term, toggled
 from tracer.queries.metrics import Only
 from tracer.search.parse import read_search
+from tracer.search.tree import negated
 
 
 def test_a_term_is_added_and_taken_away_again() -> None:
@@ -15,6 +16,7 @@ def test_a_term_is_added_and_taken_away_again() -> None:
     assert two == 'user:"mara o\'hara" status:error'
     assert asks_for(two, term("status", "error"))
     assert toggled(two, term("user", "mara o'hara")) == "status:error"
+    assert toggled(two, negated(term("status", "error"))) == 'user:"mara o\'hara" -status:error'
     assert toggled("a OR b", term("status", "ok")) == "(a OR b) status:ok"
     assert not asks_for("a OR status:ok", term("status", "ok"))
     assert toggled("stats:error", term("status", "ok")) == "status:ok"

@@ -56,6 +56,7 @@ from tracer.mcp import door as mcp_door
 from tracer.pages import (
     account,
     compare,
+    facets,
     join,
     markdown,
     oidc,
@@ -222,6 +223,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         status.router,
         health.router,
         trace_list.router,
+        facets.router,
         peek.router,
         trace.router,
         transcript.router,

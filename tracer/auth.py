@@ -112,6 +112,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/metrics/csv"): Right.read,
     ("GET", "/p/{slug}/users/{user_id:path}"): Right.read,
     ("GET", "/p/{slug}/traces"): Right.read,
+    ("GET", "/p/{slug}/facets"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/peek"): Right.read,
     ("GET", "/p/{slug}/traces/{trace_id}/skeleton"): Right.read,

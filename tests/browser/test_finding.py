@@ -38,11 +38,19 @@ def test_a_search_is_typed_mistyped_shared_and_taken_back(
     fill(service, project)
     page.goto(f"{service.url}/p/{project}/traces")
     page.keyboard.press("/")
-    page.keyboard.type("user:mara")
+    page.keyboard.type("us")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(page.locator("#q")).to_have_value("user:")
+    expect(page.get_by_role("option").first).to_contain_text("mara")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#q")).to_have_value("user:mara ")
     expect(page.locator("#traces tr")).to_have_count(2)
     assert page.url.endswith("?q=user%3Amara")
+    page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    page.keyboard.type(" latncy>2s")
+    page.keyboard.type("latncy>2s")
     expect(page.locator("#q-problem")).to_contain_text("did you mean latency")
     expect(page.locator("#q")).to_have_attribute("aria-invalid", "true")
     assert names(page) == ["report", "answer"]
@@ -119,3 +127,44 @@ def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard
     for width in (360, 800):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_counts_and_the_histogram_edit_the_search_and_views_keep_it(page: Page, service: Service, project: str) -> None:
+    fill(service, project)
+    hour = 3_600 * SECOND
+    service.send(Trace(start=time.time_ns() - 30 * hour), Sent("ancient"), project=project)
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.goto(f"{service.url}/p/{project}/traces")
+    facets = page.locator("#facets")
+    expect(facets).to_contain_text("Status")
+    facets.get_by_role("link", name="tom", exact=True).click()
+    expect(page.locator("#traces th a")).to_have_text(["refund"])
+    expect(page.locator("#q")).to_have_value("user:tom")
+    expect(facets.locator(".is-only .facet-only")).to_have_text("tom")
+    facets.get_by_role("link", name="tom", exact=True).click()
+    expect(page.locator("#traces tr")).to_have_count(4)
+    facets.get_by_role("link", name="Without mara").click(force=True)
+    expect(page.locator("#q")).to_have_value("-user:mara")
+    expect(page.locator("#traces th a")).to_have_text(["refund", "ancient"])
+
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("button", name="Save this search").click()
+    page.get_by_role("textbox", name="Name").fill("Not mara")
+    page.keyboard.press("Enter")
+    expect(page.locator("#bulk")).to_be_hidden()
+    page.goto(f"{service.url}/p/{project}/traces")
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("link", name="Not mara").click()
+    expect(page.locator("#q")).to_have_value("-user:mara")
+
+    bars = page.locator(".bars")
+    box = bars.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=3)
+    page.mouse.up()
+    expect(page.locator("#traces th a")).to_have_text(["ancient"])
+    assert "from=" in page.url
+    page.locator(".chip").click()
+    expect(page.locator("#traces tr")).to_have_count(2)

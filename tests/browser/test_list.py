@@ -79,13 +79,13 @@ def test_focus_and_selected_text_outlive_an_update(page: Page, service: Service,
     fill(service, project, 3)
     page.goto(f"{service.url}/p/{project}/traces")
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
-    page.get_by_role("link", name="trace 1").focus()
+    page.locator("#traces").get_by_role("link", name="trace 1").focus()
     page.evaluate("getSelection().selectAllChildren(document.querySelector('#traces th a bdi'))")
 
     service.send(Trace(), Sent("more"), project=project)
 
     expect(page.locator("#traces th a").first).to_have_text("more")
-    expect(page.get_by_role("link", name="trace 1")).to_be_focused()
+    expect(page.locator("#traces").get_by_role("link", name="trace 1")).to_be_focused()
     assert page.evaluate("String(getSelection())") == "trace 2"
 
 

@@ -21,10 +21,10 @@ def lacking(field: str) -> Node:
 
 
 def toggled(q: str, wanted: Node) -> str:
-    """The search with a term added, or taken away where it is there already."""
+    """The search with a term added, in place of its opposite; or taken away where it is there already."""
     there = conjuncts(_read(q))
-    kept = [one for one in there if one != wanted]
-    return show(all_of(kept if len(kept) < len(there) else [*there, wanted]))
+    kept = [one for one in there if one not in (wanted, negated(wanted))]
+    return show(all_of(kept if wanted in there else [*kept, wanted]))
 
 
 def asks_for(q: str, wanted: Node) -> bool:

@@ -19,8 +19,9 @@ from tracer.pages.snippets import HowTo, how_to
 from tracer.queries.cursor import Page
 from tracer.queries.found import found_traces
 from tracer.queries.projects import project_by_slug, projects
-from tracer.queries.rows import ProjectRow, TraceRow
+from tracer.queries.rows import ProjectRow, SavedView, TraceRow
 from tracer.queries.traces import NEWEST_FIRST, newest_traces, trace_by_id
+from tracer.queries.views import views
 from tracer.search.parse import read_search
 from tracer.units import LAST_INSTANT, UnixNanos
 
@@ -80,6 +81,8 @@ class TraceListPage:
     problem: str | None = None
     """What is wrong with the search."""
     may_write: bool = False
+    views: Sequence[SavedView] = ()
+    """Searches that people saved."""
 
     @property
     def newest(self) -> UnixNanos | None:
@@ -200,6 +203,7 @@ def _page(
             how_to=_how_to(request, project.name) if empty else (),
             asked=asked,
             searched_to=found.searched_to,
+            views=() if wants_block(request) else views(conn, scope=scope, project_id=project.id),
             may_write=caller_of(request).may(Right.write, project.id),
         )
 

@@ -1,10 +1,24 @@
-// The search box of a list: what is typed is searched at once, and the address follows. Without this module the box is
-// a plain form.
+// The search box of a list: what is typed is searched at once, the address follows, and a list of ways to go on opens
+// under it. Without this module the box is a plain form.
 
-import { byId, htmx } from "./dom.js";
+import { byId, htmx, make, near } from "./dom.js";
+
+/**
+ * @typedef {object} Completion
+ * @property {number} start
+ * @property {number} end
+ * @property {string} text
+ * @property {string} says
+ * @property {number} [count]
+ */
 
 const WAIT_MS = 300;
 
+const list = byId("completions");
+/** @type {Completion[]} */
+let shown = [];
+let chosen = -1;
+let asked = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let waiting;
 
@@ -27,6 +41,7 @@ function addressOf(q) {
 export function ask() {
   const section = byId("list");
   void htmx.ajax("GET", location.pathname + location.search, { source: section, target: section, swap: "outerMorph" });
+  document.dispatchEvent(new Event("list-asked"));
 }
 
 /** Search for what is in the box. @param {boolean} keep make it a step of the browser's history */
@@ -42,21 +57,111 @@ function search(keep) {
   ask();
 }
 
+function close() {
+  shown = [];
+  chosen = -1;
+  list.hidden = true;
+  box()?.setAttribute("aria-expanded", "false");
+  box()?.removeAttribute("aria-activedescendant");
+}
+
+function draw() {
+  const input = box();
+  if (!input || !shown.length) return close();
+  list.replaceChildren(
+    ...shown.map(({ text, says, count }, place) => {
+      const item = make("li");
+      item.id = `completion-${place}`;
+      item.setAttribute("role", "option");
+      item.setAttribute("aria-selected", String(place === chosen));
+      item.append(make("code", "", text), make("span", "", says));
+      if (count !== undefined) item.append(make("span", "n num", String(count)));
+      return item;
+    }),
+  );
+  const at = input.getBoundingClientRect();
+  list.style.left = `${at.left + scrollX}px`;
+  list.style.top = `${at.bottom + scrollY + 4}px`;
+  list.style.width = `${at.width}px`;
+  list.hidden = false;
+  input.setAttribute("aria-expanded", "true");
+  if (chosen >= 0) input.setAttribute("aria-activedescendant", `completion-${chosen}`);
+  else input.removeAttribute("aria-activedescendant");
+  list.children[chosen]?.scrollIntoView({ block: "nearest" });
+}
+
+/** Ask how the search may go on where the caret is. */
+async function complete() {
+  const input = box();
+  const base = input?.form?.dataset.completions;
+  if (!input || !base) return;
+  asked += 1;
+  const mine = asked;
+  const query = new URLSearchParams({ q: input.value, at: String(input.selectionStart ?? input.value.length) });
+  const answer = await fetch(`${base}&${query}`).catch(() => null);
+  if (!answer?.ok || mine !== asked || document.activeElement !== box()) return;
+  shown = (await answer.json()).items;
+  chosen = -1;
+  draw();
+}
+
+/** Put a way to go on into the box. @param {Completion | undefined} way */
+function take(way) {
+  const input = box();
+  if (!input || !way) return;
+  const after = input.value.slice(way.end);
+  // A whole term is followed by a space; one that goes on (`latency>`) is not.
+  const whole = /[\w"*]$/.test(way.text) && !after.startsWith(" ");
+  input.value = input.value.slice(0, way.start) + way.text + (whole ? " " : "") + after;
+  const caret = way.start + way.text.length + (whole ? 1 : 0);
+  input.setSelectionRange(caret, caret);
+  close();
+  search(false);
+  void complete();
+}
+
 document.addEventListener("input", (event) => {
   if (event.target !== box()) return;
   clearTimeout(waiting);
   waiting = setTimeout(() => search(false), WAIT_MS);
+  void complete();
+});
+
+document.addEventListener("focusin", (event) => {
+  if (event.target === box()) void complete();
+});
+document.addEventListener("focusout", (event) => {
+  if (event.target === box()) setTimeout(close, 100);
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.target !== box() || event.key !== "Escape") return;
-  event.preventDefault();
-  box()?.blur();
+  if (event.target !== box()) return;
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    if (!shown.length) return;
+    event.preventDefault();
+    const way = event.key === "ArrowDown" ? 1 : -1;
+    chosen = (chosen + way + shown.length + (chosen < 0 && way < 0 ? 1 : 0)) % shown.length;
+    draw();
+  } else if ((event.key === "Enter" && chosen >= 0) || (event.key === "Tab" && !event.shiftKey && shown.length)) {
+    event.preventDefault();
+    take(shown[Math.max(0, chosen)]);
+  } else if (event.key === "Escape") {
+    event.preventDefault();
+    if (shown.length) close();
+    else box()?.blur();
+  }
+});
+
+list.addEventListener("mousedown", (event) => {
+  const item = near(event, "li");
+  event.preventDefault(); // the box keeps the focus
+  if (item) take(shown[Number(item.id.slice("completion-".length))]);
 });
 
 document.addEventListener("submit", (event) => {
   if (!(event.target instanceof HTMLFormElement) || event.target.id !== "filter") return;
   event.preventDefault();
+  close();
   search(true);
 });
 
@@ -71,6 +176,23 @@ document.addEventListener("htmx:after:swap", () => {
   const problem = document.getElementById("q-problem")?.textContent;
   box()?.toggleAttribute("aria-invalid", Boolean(problem));
   if (problem) box()?.setAttribute("aria-invalid", "true");
+  if (shown.length) draw();
+});
+
+/** Follow a link to another list of the same page without loading it anew. @param {string} address */
+export function goSoftly(address) {
+  history.pushState(null, "", address);
+  const input = box();
+  if (input) input.value = new URL(location.href).searchParams.get("q") ?? "";
+  ask();
+}
+
+document.addEventListener("click", (event) => {
+  const link = near(event, "a[data-soft]");
+  if (!(link instanceof HTMLAnchorElement) || !(event instanceof MouseEvent)) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  goSoftly(link.href);
 });
 
 /** Go to the box. */

@@ -4,9 +4,11 @@ import { clearChosen, start, toggleRow } from "./chosen.js";
 import { toggleDensity } from "./columns.js";
 import { commands } from "./commands.js";
 import { byId, htmx, near } from "./dom.js";
+import { count, toggleFacets } from "./facets.js";
 import { focusBox } from "./finder.js";
 import { journeyOf, keepJourney } from "./journey.js";
 import { closePeek, togglePeek } from "./peek.js";
+import "./views.js";
 
 const AT_TOP = 60;
 const REST_MS = 500;
@@ -39,12 +41,13 @@ const away = () => scrollY > AT_TOP;
 const pause = byId("pause");
 const paused = () => pause.getAttribute("aria-pressed") === "true";
 
-live.addEventListener("traces", () => {
-  if (!paused()) refresh(away());
-});
-live.addEventListener("ready", () => {
-  if (!paused()) refresh(away());
-});
+function changed() {
+  if (paused()) return;
+  refresh(away());
+  count();
+}
+live.addEventListener("traces", changed);
+live.addEventListener("ready", changed);
 
 function togglePause() {
   const on = !paused();
@@ -92,6 +95,7 @@ commands.add([
   { keys: "/", words: "Search the traces", run: focusBox },
   { keys: "p", words: "Look at the trace beside the list", run: togglePeek },
   ...(choosing ? [{ keys: "x", words: "Choose the trace, or choose it no more", run: toggleRow }] : []),
+  { keys: "f", words: "Show or hide what the traces have in common", run: toggleFacets },
   { keys: "d", words: "Tight or roomy rows", run: toggleDensity },
   { keys: ".", words: "Pause: let new rows wait, or go on", run: togglePause },
   { keys: "Esc", words: "Close what is open, choose nothing" },
