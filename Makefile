@@ -43,7 +43,7 @@ format: $(READY) ## put the code into shape and repair what can be repaired
 lock: $(READY) ## write the lock files anew, with the newest versions allowed
 	$(BIN)/python -m tools.lock
 
-shots: $(READY) ## take the pictures in the documentation anew
+shots: $(READY) ## take the pictures in the documentation anew; ARGS=--all: every page, in both themes, at three widths
 	$(BIN)/python -m tools.shots $(ARGS)
 
 wheel: $(READY) ## build both wheels and sdists into dist/

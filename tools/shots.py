@@ -1,7 +1,8 @@
 """Takes the pictures in the documentation: the service with the demo's samples, in a real browser.
 
 `python -m tools.shots` writes `docs/traces.png`, `docs/trace.png` and `docs/trace-dark.png`; a folder as argument says
-elsewhere. Only this machine is contacted. Times and ids in the pictures are those of the moment.
+elsewhere. With `--all` it takes every page instead, light and dark, at three widths, into `shots`. Only this machine is
+contacted. Times and ids in the pictures are those of the moment.
 """
 
 import sys
@@ -24,8 +25,30 @@ STAR = "answer_question"
 STEP = "plan"
 """... and this step of it: no traceback, which would name folders of this machine."""
 
+WIDTHS = (400, 1280, 1920)
+PAGES = {
+    "traces": ("/p/{slug}/traces", "#facets li"),
+    "found": ("/p/{slug}/traces?q=status:error", "#traces tr"),
+    "mistyped": ("/p/{slug}/traces?q=stats:error", "#q-problem"),
+    "peek": ("/p/{slug}/traces?peek={trace}", "#peek h2"),
+    "trace": ("/traces/{trace}", "#tree .row"),
+    "transcript": ("/traces/{trace}?view=transcript", "#step article"),
+    "wiring": ("/traces/{trace}?view=wiring", "#step article"),
+    "sessions": ("/p/{slug}/sessions", "tbody th a"),
+    "session": ("/sessions/{session}", ".turn"),
+    "users": ("/p/{slug}/users", "tbody th a"),
+    "user": ("/p/{slug}/users/{user}", "tbody th a"),
+    "steps": ("/p/{slug}/steps", ".spark"),
+    "metrics": ("/p/{slug}/metrics", "#charts[data-drawn]"),
+    "metrics-by-user": ("/p/{slug}/metrics?of=traces&by=user", "#charts[data-drawn]"),
+    "prices": ("/settings/prices", "h1"),
+    "nothing": ("/p/{slug}/traces?q=user:nobody", ".narrow"),
+    "missing": ("/p/nobody/traces", "h1"),
+}
+"""Every page: its address, and what is there when it is drawn."""
 
-def main(folder: Path) -> None:
+
+def main(folder: Path, *, everything: bool = False) -> None:
     """Start a service of its own, fill it, take the pictures, and stop it."""
     clean_environment()
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,10 +59,13 @@ def main(folder: Path) -> None:
             samples.fill(service.url, show_progress)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=provide_browser(), args=arguments())
-                take(browser, f"{service.url}/", folder / "traces.png", scheme="light")
-                trace = f"{service.url}/traces/{star(service)}"
-                take(browser, trace, folder / "trace.png", scheme="light", step=STEP)
-                take(browser, trace, folder / "trace-dark.png", scheme="dark", step=STEP)
+                if everything:
+                    take_all(browser, service, folder)
+                else:
+                    take(browser, f"{service.url}/", folder / "traces.png", scheme="light")
+                    trace = f"{service.url}/traces/{star(service)}"
+                    take(browser, trace, folder / "trace.png", scheme="light", step=STEP)
+                    take(browser, trace, folder / "trace-dark.png", scheme="dark", step=STEP)
                 browser.close()
         finally:
             stop(service.process)
@@ -50,6 +76,31 @@ def star(service: Service) -> str:
     traces = list_in(get(f"{service.url}/api/v1/traces?limit=100"), "items")
     named = [trace for trace in traces if text_in(trace, "name") == STAR]
     return text_in(next(trace for trace in named if text_in(trace, "status") == "ok"), "trace_id")
+
+
+def take_all(browser: Browser, service: Service, folder: Path) -> None:
+    """Take every page at every width in both themes, and name those that are wider than their window."""
+    session = list_in(get(f"{service.url}/api/v1/sessions?limit=1"), "items")[0]
+    slug = text_in(list_in(get(f"{service.url}/api/v1/projects"), "items")[0], "slug")
+    known = {
+        "slug": slug,
+        "trace": star(service),
+        "session": text_in(session, "session_id"),
+        "user": text_in(session, "user_id"),
+    }
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        for width in WIDTHS:
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            for name, (address, sign) in PAGES.items():
+                page.goto(service.url + address.format(**known), wait_until="load")
+                page.locator(sign).first.wait_for(state="attached")
+                page.wait_for_timeout(300)  # for what is drawn after it is there
+                file = folder / f"{name}-{width}-{scheme}.png"
+                page.screenshot(path=file, animations="disabled")
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                print(f"{file.name}{f': {wide} px wide' if wide > width else ''}", flush=True)
+            page.close()
 
 
 def take(browser: Browser, url: str, file: Path, *, scheme: Literal["light", "dark"], step: str = "") -> None:
@@ -68,4 +119,6 @@ def take(browser: Browser, url: str, file: Path, *, scheme: Literal["light", "da
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "docs")
+    given = [argument for argument in sys.argv[1:] if argument != "--all"]
+    whole = len(given) < len(sys.argv) - 1
+    main(Path(given[0]).resolve() if given else ROOT / ("shots" if whole else "docs"), everything=whole)

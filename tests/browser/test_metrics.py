@@ -52,7 +52,7 @@ def test_charts_are_drawn_zoomed_kept_and_lead_to_the_traces_behind_a_point(
     expect(page.locator("#zoomed")).to_be_hidden()
 
     with page.expect_download() as download:
-        page.get_by_role("button", name="Latency as a picture").click()
+        page.get_by_role("button", name="PNG of Latency").click()
     assert download.value.suggested_filename == "stepscope-latency.png"
 
     page.locator("#plot-count .bars .point").nth(1).hover(force=True)
