@@ -229,6 +229,36 @@ class TestEnd:
         assert used() == first
 
 
+class TestRate:
+    def test_a_key_is_held_to_its_requests_and_others_are_not(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow, free = ({"x-api-key": made(client, rate_limit=limit)["key"]} for limit in (60, None))
+        now = time.monotonic()
+        monkeypatch.setattr("tracer.access.rate.time.monotonic", lambda: now)
+        answers = [client.get("/api/v1/traces", headers=slow) for _ in range(12)]
+        assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
+        assert (answers[-1].json()["error"]["code"], answers[-1].headers["retry-after"]) == ("too_fast", "1")
+        one = make.span()
+        refused = client.ingest(make.request(one), **slow)
+        assert (refused.status_code, set(refused.json())) == (429, {"code", "message"})
+        assert client.get(f"/api/v1/traces/{one['traceId']}").status_code == 404
+        assert {client.get("/api/v1/traces", headers=free).status_code for _ in range(30)} == {200}
+        now += 2
+        assert [client.get("/api/v1/traces", headers=slow).status_code for _ in range(3)] == [200, 200, 429]
+
+    def test_a_slow_rate_lets_one_request_in_and_says_when_the_next_may_come(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow = {"x-api-key": made(client, rate_limit=1)["key"]}
+        now = time.monotonic()
+        monkeypatch.setattr("tracer.access.rate.time.monotonic", lambda: now)
+        assert client.get("/api/v1/traces", headers=slow).status_code == 200
+        assert client.get("/api/v1/traces", headers=slow).headers["retry-after"] == "60"
+        now += 61
+        assert client.get("/api/v1/traces", headers=slow).status_code == 200
+
+
 class TestPage:
     def test_a_key_is_made_shown_once_rotated_and_revoked(self, client: Client) -> None:
         typed = {"project": client.project, "name": "web <b>app</b>", "right": "ingest", "days": "30"}

@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 from tracer.access.keys import Key, KeyRight
 from tracer.access.links import open_link
 from tracer.access.people import Person, Role
+from tracer.access.rate import Rates
 from tracer.access.ring import OURS, KeyRing
 from tracer.access.sessions import Sessions, SignedIn
 from tracer.access.tokens import token_id
@@ -285,12 +286,14 @@ class Doors:
     keys: KeyRing
     sessions: Sessions
     open_server: bool
+    rates: Rates = field(default_factory=Rates)
 
 
 def identify(connection: HTTPConnection, doors: Doors) -> Caller:
     """Find out who makes a request, from a key in its headers or the session's cookie.
 
-    Raises NotSignedIn for a key that is not known; without any key or cookie the caller is ANYONE. On an open server
+    Raises NotSignedIn for a key that is not known, TooFast for one that has no request left for the moment; without
+    any key or cookie the caller is ANYONE. On an open server
     that is its OWNER, but for who comes with a key of a project.
     """
     caller = identify_key(connection.headers, doors)
@@ -308,7 +311,10 @@ def identify_at_once(connection: HTTPConnection, doors: Doors) -> Caller | None:
         return OWNER
     key = _key_given(connection.headers, open_server=doors.open_server)
     held = None if key is None else doors.keys.remembered(key)
-    return None if held is None else holder_of(held)
+    if held is None:
+        return None
+    doors.rates.take(held)
+    return holder_of(held)
 
 
 def _reader_of_link(connection: HTTPConnection, store: Store) -> Caller | None:
@@ -336,6 +342,7 @@ def identify_key(headers: Mapping[str, str], doors: Doors) -> Caller | None:
         return OWNER if doors.open_server else None
     found = doors.keys.find(key)
     if found is not None:
+        doors.rates.take(found)
         return holder_of(found)
     if doors.open_server and not key.startswith(OURS):
         return OWNER

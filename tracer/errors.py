@@ -84,6 +84,17 @@ class TooManyTries(TracerError):
         super().__init__(f"Too many wrong tries. Wait {wait}, then try again.")
 
 
+class TooFast(TracerError):
+    """A key has used up its requests for the moment; nothing of the request was stored."""
+
+    status = 429
+    code = "too_fast"
+
+    def __init__(self, seconds: int, *, limit: int) -> None:
+        self.retry_after = max(1, seconds)
+        super().__init__(f"This key may make {limit} requests a minute; come again in {self.retry_after} s.")
+
+
 class Forbidden(TracerError):
     """Known, but without the right; or a request that another web page made."""
 

@@ -233,6 +233,12 @@ def test_R63_what_comes_with_a_projects_key_lands_there_and_a_reader_sends_nothi
         assert told.partial_success.rejected_spans == 0
         assert "stored in 'keyed-ingest'" in told.partial_success.error_message
         assert client.trace(one["traceId"], project="keyed-ingest")["span_count"] == 1
+        slow = make_key(
+            service.store, Wanted("slow", KeyRight.ingest, rate_limit=1), project="slow", scope=EVERYTHING, author=""
+        )[0]
+        caller.call(spans(make.span()), x_api_key=slow)
+        too_fast = caller.refused(spans(make.span()), x_api_key=slow)
+        assert "1 requests a minute" in too_fast.details()
         refused = caller.refused(spans(make.span()), x_api_key=keys[KeyRight.read])
         assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
         assert caller.refused(b"", x_api_key="ssi_gone").code() is grpc.StatusCode.UNAUTHENTICATED
