@@ -46,7 +46,9 @@ def make_server(source_of: SourceOf, *, default: str | None = None) -> MCPServer
 
     `default` is the project that is meant where none is named.
     """
-    server: MCPServer[Any] = MCPServer("stepscope", title="Stepscope", instructions=INSTRUCTIONS, version=__version__)
+    server: MCPServer[Any] = MCPServer(
+        "stepscope", title="Stepscope", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
+    )
 
     async def ask(context: Context[Any, Any], work: Callable[[Reading], T]) -> T:
         try:
