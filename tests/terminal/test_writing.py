@@ -185,8 +185,11 @@ def test_scores_are_given_and_traces_deleted(place: Place) -> None:
     done = place("delete", trace)
     assert (done.exit_code, "--yes" in done.stderr) == (2, True)
     assert "Deleted 1 traces with 1 spans." in place.said("delete", trace, "--yes")
+    assert "Deleted 0 traces" in place.said("delete", "--search", "name:two", "--to", "2025-11-20", "--yes")
     assert "Deleted 1 traces" in place.said("delete", "--to", "2025-11-20", "--yes")
     assert len(client.traces()) == 1
+    done = place("delete", "--search", "is:nonsense", "--yes")
+    assert (done.exit_code, "nonsense" in done.stderr) == (1, True)
     assert place("delete", trace, "--yes").exit_code == 1
     place.said("delete", "--yes")
     assert client.traces() == []
@@ -197,6 +200,7 @@ def test_delete_wants_to_know_what(service: Service) -> None:
     there = ("--url", service.url)
     assert command("delete", "--yes", *there).exit_code == 2
     assert command("delete", "ab" * 16, "--from", "1h", "--yes", *there).exit_code == 2
+    assert command("delete", "ab" * 16, "--search", "x", "--yes", *there).exit_code == 2
 
 
 def test_a_file_is_read_in_batches_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

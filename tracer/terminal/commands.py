@@ -290,6 +290,7 @@ def _value(text: str) -> bool | float | str:
 @click.argument("trace_ids", nargs=-1, metavar="[TRACE]...")
 @_place
 @_time
+@click.option("--search", metavar="SEARCH", default="", help="What this search finds of the project.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(
     trace_ids: tuple[str, ...],
@@ -300,20 +301,22 @@ def delete(
     project: str | None,
     since: str | None,
     until: str | None,
+    search: str,
     yes: bool,
 ) -> None:
-    """Delete the named traces for good; without any, what --project has, or has of the time from --from to --to."""
+    """Delete the named traces for good; without any, what --project has, of --from to --to, or what --search finds."""
     wanted = [_trace_id(one) for one in trace_ids]
-    ask = _ask((), project, since, until)
-    if wanted and (since or until):
-        raise BadSetting("name traces, or a time: not both.")
+    ask = _ask((search,), project, since, until)
+    if wanted and (since or until or search):
+        raise BadSetting("name traces, or a time and a search: not both.")
     if not wanted and project is None:
         raise BadSetting("name the traces, or the project of which they are with --project.")
     if wanted:
         what = f"{len(wanted)} trace{'s' if len(wanted) > 1 else ''}"
     else:
         span = "".join(f" {word} {at}" for word, at in (("from", ask.since), ("to", ask.until)) if at)
-        what = f"all traces of the project {project!r}{span}"
+        found = f" that {search!r} finds" if search else ""
+        what = f"all traces of the project {project!r}{found}{span}"
     if not yes:
         if not sys.stdin.isatty():
             raise BadSetting(f"this deletes {what} for good: say --yes.")
