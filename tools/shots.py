@@ -41,6 +41,7 @@ PAGES = {
     "steps": ("/p/{slug}/steps", ".spark"),
     "metrics": ("/p/{slug}/metrics", "#charts[data-drawn]"),
     "metrics-by-user": ("/p/{slug}/metrics?of=traces&by=user", "#charts[data-drawn]"),
+    "scores": ("/p/{slug}/scores", "h1"),
     "prices": ("/settings/prices", "h1"),
     "nothing": ("/p/{slug}/traces?q=user:nobody", ".narrow"),
     "missing": ("/p/nobody/traces", "h1"),

@@ -75,6 +75,7 @@ from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
 from tracer.pages import prices as prices_page
 from tracer.pages import privacy as privacy_page
+from tracer.pages import scores as scores_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
 from tracer.pages import steps as steps_page
@@ -234,6 +235,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         metrics_page.router,
         mcp_door.router,
         steps_page.router,
+        scores_page.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

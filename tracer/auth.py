@@ -108,6 +108,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/sessions/{session_id:path}"): Right.read,
     ("GET", "/p/{slug}/users"): Right.read,
     ("GET", "/p/{slug}/steps"): Right.read,
+    ("GET", "/p/{slug}/scores"): Right.read,
     ("GET", "/p/{slug}/metrics"): Right.read,
     ("GET", "/p/{slug}/metrics/figures"): Right.read,
     ("GET", "/p/{slug}/metrics/csv"): Right.read,

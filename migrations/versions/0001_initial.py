@@ -365,6 +365,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "score_id", name="score_identity"),
         sqlite_autoincrement=True,
     )
+    op.create_index("score_newest", "score", ["project_id", "created_at", "id"], unique=False)
     op.create_index("score_of_trace", "score", ["trace_id", "project_id"], unique=False)
     op.create_table(
         "annotation",
@@ -528,6 +529,7 @@ def downgrade() -> None:
     op.drop_index("annotation_named", table_name="annotation")
     op.drop_table("annotation")
     op.drop_index("score_of_trace", table_name="score")
+    op.drop_index("score_newest", table_name="score")
     op.drop_table("score")
     op.drop_table("remains")
     op.drop_index("tombstone_deleted", table_name="tombstone")

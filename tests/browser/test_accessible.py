@@ -44,6 +44,8 @@ def test_axe_finds_no_serious_violation_on_any_page(
         call = Sent("call", parent=root, at=10, kind="llm", attributes={"gen_ai.request.model": "gpt-4o-mini"})
         broken = Sent("look_up", parent=root, at=30, kind="tool", failed="no such order")
         traces.append(service.send(Trace(start=now - ago * SECOND), root, call, broken, project=project))
+        given = {"trace_id": traces[-1].id, "project": project, "name": "helpful", "value": ago / 1000}
+        service.post("/api/v1/scores", {**given, "source": "user"})
     home = f"/p/{project}"
     pages = {
         f"{home}/traces": "#facets li",
@@ -56,6 +58,7 @@ def test_axe_finds_no_serious_violation_on_any_page(
         f"{home}/users/mara": "th a",
         f"{home}/steps": ".spark",
         f"{home}/metrics": "#charts[data-drawn]",
+        f"{home}/scores": ".spread-of",
         f"{home}/compare?a={traces[0].id}&b={traces[1].id}": ".row",
         "/settings/prices": "h1",
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
@@ -21,6 +21,9 @@ from tracer.store.sql import Sql
 
 SHOWN = 1_000
 """Scores of one trace that are read; a chain that scores each of ten thousand steps has its own list."""
+
+LOOKED_THROUGH = 200_000
+"""The newest scores, in all projects, among which those of a name or a source are looked for."""
 
 
 def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
@@ -84,15 +87,26 @@ def scores(
     scope: Scope,
     trace_id: bytes | None = None,
     project_id: int | None = None,
+    name: str | None = None,
+    source: str | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> Page[ScoreRow]:
-    """One page of scores, the newest first. Raises BadRequest for a cursor that is none."""
+    """One page of scores, the newest first; those of one name or source among the newest LOOKED_THROUGH.
+
+    Raises BadRequest for a cursor that is none.
+    """
     where: list[ColumnElement[bool]] = [scope.condition(score.c.project_id)]
     if trace_id is not None:
         where.append(score.c.trace_id == trace_id)
     if project_id is not None:
         where.append(score.c.project_id == project_id)
+    if name is not None or source is not None:
+        where.append(score.c.id > select(func.max(score.c.id)).scalar_subquery() - LOOKED_THROUGH)
+    if name is not None:
+        where.append(score.c.name == name)
+    if source is not None:
+        where.append(score.c.source == source)
     if after is not None:
         where.append(score.c.id < read_cursor(after, order="scores").id)
     rows = conn.execute(_scores().where(*where).order_by(score.c.id.desc()).limit(limit + 1)).all()

@@ -345,3 +345,35 @@ class SavedView:
     columns: tuple[str, ...]
     author: str
     updated_at: UnixNanos
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLine:
+    """The scores of one name and source in a time."""
+
+    name: str
+    source: str
+    count: int
+    trace_count: int
+    mean: float | None
+    """Of numbers, and of yes and no as 1 and 0; None where all are words."""
+    low: float
+    high: float
+    bins: tuple[int, ...]
+    """How many numbers lie in each equal part from `low` to `high`; empty without numbers."""
+    yes: int
+    no: int
+    words: tuple[tuple[str, int], ...]
+    """The most frequent words."""
+    more_words: int
+    means: tuple[tuple[int, float], ...]
+    """The mean in each part of the time that has any, as (part, mean)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """A project's scores in a time; `bar` is the length of its parts."""
+
+    bar: Nanos
+    searched_to: UnixNanos | None
+    lines: tuple[ScoreLine, ...]

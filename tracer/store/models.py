@@ -392,6 +392,8 @@ score = Table(
     Column("updated_at", BigInteger, nullable=False),
     UniqueConstraint("project_id", "score_id", name="score_identity"),
     Index("score_of_trace", "trace_id", "project_id"),
+    # A project's scores of a time, the newest first.
+    Index("score_newest", "project_id", "created_at", "id"),
     sqlite_autoincrement=True,
 )
 
