@@ -137,7 +137,10 @@ def test_a_session_lists_its_turns_in_order_page_by_page(client: Client) -> None
     error_of(client.get("/api/v1/sessions", params=asked), 400, "bad_request", "cursor")
 
 
-def test_the_page_of_a_session_says_the_whole_of_each_turn_and_nothing_of_it_is_code(client: Client) -> None:
+def test_the_page_of_a_session_says_the_whole_of_each_turn_and_nothing_of_it_is_code(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.pages.turns.PATIENCE_S", 60)
     key = f"talk {client.project}"
     question = '<script>alert("x")</script> ' + "why? " * 100 + "the end"
     client.store(

@@ -184,13 +184,13 @@ class TestTrace:
         assert (found["trace_id"], found["span_id"]) == ("ab" * 16, "cd" * 8)
 
     @pytest.mark.parametrize("path", TRACE_PATHS)
-    @pytest.mark.parametrize("id", ["00" * 16, "zz", "é" * 16, " " * 32, "ab" * 400, "%00", "..", "'", "１" * 32])
+    @pytest.mark.parametrize("id", ["00" * 16, "zz", "é" * 16, " " * 32, "ab" * 400, "%00", "%2E%2E", "'", "１" * 32])
     def test_R62_an_id_that_is_none_is_not_found(self, client: Client, path: str, id: str) -> None:
         answer = client.get(path.format(id))
         if answer.status_code == 200:
             pytest.fail(answer.text)
         if answer.headers["content-type"] == "application/json":
-            error_of(answer, 404, "not_found", "trace_id" if id != ".." else None)
+            error_of(answer, 404, "not_found", "trace_id")
         assert answer.status_code == 404
 
     def test_a_step_that_is_not_there_is_not_found(self, client: Client) -> None:

@@ -24,6 +24,7 @@ def test_charts_are_drawn_zoomed_kept_and_lead_to_the_traces_behind_a_point(
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator(".chip")).to_have_count(2)
+    expect(page.locator("#charts")).to_have_attribute("data-drawn", "true")
     page.keyboard.press("g")
     page.keyboard.press("m")
     expect(page.locator(".chip")).to_have_count(0)
