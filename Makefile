@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
 .DEFAULT_GOAL = help
-.PHONY: help env run demo test soak bench lint format lock shots wheel FORCE
+.PHONY: help env run demo test soak bench lint format lock shots sbom audit wheel FORCE
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -45,6 +45,12 @@ lock: $(READY) ## write the lock files anew, with the newest versions allowed
 
 shots: $(READY) ## take the pictures in the documentation anew; ARGS=--all: every page, in both themes, at three widths
 	$(BIN)/python -m tools.shots $(ARGS)
+
+sbom: $(READY) ## write what the service is made of into dist/, as CycloneDX
+	$(BIN)/python -m tools.supply sbom
+
+audit: $(READY) ## ask public databases for known holes in the dependencies
+	$(BIN)/python -m tools.supply audit
 
 wheel: $(READY) ## build both wheels and sdists into dist/
 	$(BIN)/python -m build --outdir dist . && $(BIN)/python -m build --outdir dist sdk

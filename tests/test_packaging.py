@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import tracer
+from tools.supply import browser_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {".py", ".typed", ".html", ".txt", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".mako"}
@@ -144,6 +145,15 @@ def test_every_locked_npm_package_has_a_hash_and_its_package_file_agrees(name: s
     assert [path for path, package in lock["packages"].items() if not package.get("integrity")] == []
     for group in ("dependencies", "devDependencies"):
         assert root.get(group) == asked.get(group)
+
+
+def test_the_bill_of_materials_names_what_the_browser_gets_with_hashes() -> None:
+    bill = browser_parts(json.loads((ROOT / "web/package-lock.json").read_text()))
+    stated = json.loads((ROOT / "web/package.json").read_text())["dependencies"]
+    assert stated.items() <= {part["name"]: part["version"] for part in bill["components"]}.items()
+    for part in bill["components"]:
+        assert part["purl"].startswith("pkg:npm/")
+        assert [len(one["content"]) for one in part["hashes"]] == [128]
 
 
 def test_the_image_gets_the_versions_that_were_tested() -> None:

@@ -40,7 +40,7 @@ def test_the_first_administrator_invites_somebody_who_sees_one_project(
     theirs.goto(link)
     theirs.get_by_label("Password").fill("another long one")
     theirs.get_by_role("button", name="Join").press("Enter")
-    expect(theirs.get_by_role("link", name="first")).to_be_visible()
+    expect(theirs.locator("#traces").get_by_role("link", name="first")).to_be_visible()
     theirs.get_by_role("link", name="Settings").click()
     expect(theirs.get_by_role("heading", name="Your account")).to_be_visible()
     expect(theirs.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
@@ -111,7 +111,7 @@ def test_rules_are_tried_and_saved_and_a_user_is_erased_with_a_receipt(
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.goto(f"{service.url}/p/shop/traces")
-    expect(page.get_by_role("link", name="his")).to_be_visible()
-    expect(page.get_by_role("link", name="hers")).to_have_count(0)
+    expect(page.locator("#traces").get_by_role("link", name="his")).to_be_visible()
+    expect(page.locator("#traces").get_by_role("link", name="hers")).to_have_count(0)
     page.goto(f"{service.url}/traces/{masked.id}")
     expect(page.locator("#main")).to_contain_text("of [masked e-mail]")

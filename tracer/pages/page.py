@@ -147,6 +147,7 @@ def render(
         "url": partial(url, request),
         "static": partial(static_url, request),
         "partial": False,
+        "read_only": cast(Store, request.app.state.store).read_only,
     }
     if block is not None and wants_block(request):
         # Nothing around the block's element: morphing would add white space to the page with every change.
