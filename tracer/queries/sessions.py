@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Text, and_, case, func, literal, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, and_, bindparam, case, func, or_, select
 from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
@@ -22,7 +23,6 @@ from tracer.queries.scope import Scope
 from tracer.queries.traces import trace_row, traces_selected
 from tracer.store.models import Status, project, trace
 from tracer.store.spans import usage_of_row
-from tracer.store.sql import chunked
 from tracer.units import Nanos, NanoUsd, UnixNanos
 
 By = Literal["session", "user"]
@@ -32,7 +32,6 @@ LOT = 1_000
 """Traces that are walked at a time."""
 SUMMED = 1_000
 """Traces of one session or user, its newest, that its totals are of."""
-SUMS_AT_ONCE = 100
 
 _TOKENS = (
     "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -148,20 +147,20 @@ def _with_newer(
     column = _columns[by]
     tie = and_(trace.c.start_time == begin.start_time, trace.c.id >= begin.pk)
     newer = and_(trace.c.start_time >= begin.start_time, or_(trace.c.start_time > begin.start_time, tie))
-    for part in chunked(keys, SUMS_AT_ONCE):
-        each = [
-            select(select(column.label("key")).where(*where, column == key, newer).limit(1).subquery().c.key)
-            for key in part
-        ]
-        yield from conn.execute(union_all(*each)).scalars()
+    query = select(trace.c.id).where(*where, column == bindparam("key"), newer).limit(1)
+    for key in keys:
+        if conn.execute(query, {"key": key}).first() is not None:
+            yield key
 
 
 def sums_of(conn: Connection, by: By, project_id: int, keys: Sequence[str]) -> dict[str, SharedRow]:
     """The totals of sessions or users of one project."""
+    # One statement, made once, for each of them: putting many together takes longer than asking.
     done: dict[str, SharedRow] = {}
-    for part in chunked(keys, SUMS_AT_ONCE):
-        for row in conn.execute(union_all(*(_sum(by, project_id, key) for key in part))):
-            done[row.key] = _row(by, row)
+    for key in keys:
+        row = conn.execute(_sum(by), {"project_id": project_id, "key": key, "summed": SUMMED}).first()
+        if row is not None and row.traces:
+            done[key] = _row(by, key, project_id, row)
     return done
 
 
@@ -235,9 +234,10 @@ def traces_before(
     return int(conn.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
-def _sum(by: By, project_id: int, key: str) -> Select[*tuple[Any, ...]]:
+@cache
+def _sum(by: By) -> Select[*tuple[Any, ...]]:
     column, other = _columns[by], _columns["user" if by == "session" else "session"]
-    of_it = (trace.c.project_id == project_id, column == key)
+    of_it = (trace.c.project_id == bindparam("project_id"), column == bindparam("key"))
     newest = (
         select(
             trace.c.start_time, trace.c.end_time, trace.c.status, trace.c.span_count, trace.c.error_count,
@@ -246,7 +246,7 @@ def _sum(by: By, project_id: int, key: str) -> Select[*tuple[Any, ...]]:
         )
         .where(*of_it)
         .order_by(trace.c.start_time.desc(), trace.c.id.desc())
-        .limit(SUMMED)
+        .limit(bindparam("summed", type_=Integer))
         .subquery()
         .c
     )  # fmt: skip
@@ -254,8 +254,6 @@ def _sum(by: By, project_id: int, key: str) -> Select[*tuple[Any, ...]]:
     first = oldest.subquery()
     failed = case((newest.status == int(Status.error), 1), else_=0)
     return select(
-        literal(project_id).label("project_id"),
-        literal(key, Text).label("key"),
         func.count().label("traces"),
         func.sum(failed).label("failed"),
         *(
@@ -281,11 +279,11 @@ def _sum(by: By, project_id: int, key: str) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _row(by: By, row: Row[Any]) -> SharedRow:
+def _row(by: By, key: str, project_id: int, row: Row[Any]) -> SharedRow:
     return SharedRow(
         by=by,
-        key=row.key,
-        project_id=row.project_id,
+        key=key,
+        project_id=project_id,
         name=row.name,
         title=row.title,
         first=UnixNanos(row.first),

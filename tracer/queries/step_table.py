@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select, union_all
+from sqlalchemy import Connection, bindparam, select
 
 from tracer.errors import BadRequest, NotFound
 from tracer.otlp.dialects.reading import Kind
@@ -16,13 +16,11 @@ from tracer.queries.rows import Figures, StepLine, StepTable
 from tracer.queries.scope import Scope
 from tracer.store.cube import newest_first, read_sums
 from tracer.store.models import Status, trace
-from tracer.store.sql import Sql, chunked
+from tracer.store.sql import Sql
 from tracer.units import DAY, HOUR, Nanos, UnixNanos
 
 BARS = 30
 """Parts of the time in a line's trend, at the most."""
-
-NAMES_AT_ONCE = 100
 
 _Key = tuple[str | None, str | None, int, bool]
 """Name, model, kind, and whether it stands for all that are not kept apart."""
@@ -106,17 +104,15 @@ def _made(key: _Key, line: _Line, bars: int) -> StepLine:
 
 def newest_runs(conn: Connection, *, scope: Scope, project_id: int, names: list[str]) -> dict[str, str]:
     """The newest trace (its id) of every chain among these names: of those that name a trace's root."""
+    query = (
+        select(trace.c.trace_id)
+        .where(scope.condition(trace.c.project_id), trace.c.project_id == project_id, trace.c.name == bindparam("name"))
+        .order_by(trace.c.start_time.desc(), trace.c.id.desc())
+        .limit(1)
+    )
     found: dict[str, str] = {}
-    for part in chunked(dict.fromkeys(names), NAMES_AT_ONCE):
-        each = [
-            select(
-                select(trace.c.name, trace.c.trace_id)
-                .where(scope.condition(trace.c.project_id), trace.c.project_id == project_id, trace.c.name == name)
-                .order_by(trace.c.start_time.desc(), trace.c.id.desc())
-                .limit(1)
-                .subquery()
-            )
-            for name in part
-        ]
-        found |= {row.name: row.trace_id.hex() for row in conn.execute(union_all(*each))}
+    for name in dict.fromkeys(names):
+        newest = conn.execute(query, {"name": name}).scalar()
+        if newest is not None:
+            found[name] = newest.hex()
     return found

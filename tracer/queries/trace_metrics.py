@@ -40,6 +40,9 @@ _CHOICES = (
 )
 _TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "cache_write_tokens")
 _TOKENS += ("reasoning_tokens",)
+COLUMNS = 4 + len(_TOKENS)
+"""Of a row: start, end, status, cost and the tokens; after them stands what it is divided by."""
+_failed, _running = int(Status.error), int(Status.running)
 _columns = {
     "name": trace.c.name,
     "user": trace.c.user_id,
@@ -61,20 +64,25 @@ class _Sum:
     priced: int = 0
     durations: list[int] = field(default_factory=list)
 
-    def take(self, row: Any) -> None:
-        """Count one trace."""
+    def take(self, one: tuple[Any, ...]) -> None:
+        """Count one trace, a row of `_rows`."""
+        start, end, status, cost, given, out, total, cached, written, reasoning = one
         self.count += 1
-        self.errors += row.status == Status.error
-        if row.end_time is not None and row.status != Status.running:
-            self.durations.append(max(0, row.end_time - row.start_time))
-        if row.input_tokens is not None or row.output_tokens is not None or row.total_tokens is not None:
+        if status == _failed:
+            self.errors += 1
+        if end is not None and status != _running:
+            self.durations.append(end - start if end > start else 0)
+        if given is not None or out is not None or total is not None:
             self.told += 1
-            given = (row.input_tokens or 0) + (row.output_tokens or 0)
-            total = row.total_tokens if row.total_tokens is not None else given
-            for place, name in enumerate(_TOKENS):
-                self.tokens[place] += total if name == "total_tokens" else getattr(row, name) or 0
-        if row.cost is not None:
-            self.cost += row.cost
+            sums = self.tokens
+            sums[0] += given or 0
+            sums[1] += out or 0
+            sums[2] += total if total is not None else (given or 0) + (out or 0)
+            sums[3] += cached or 0
+            sums[4] += written or 0
+            sums[5] += reasoning or 0
+        if cost is not None:
+            self.cost += cost
             self.priced += 1
 
     def add(self, other: _Sum) -> None:
@@ -134,10 +142,19 @@ def trace_metrics(
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": AT_ONCE}) as rows:
         for part in rows.partitions(AT_ONCE):
             for row in part:
-                at = row.start_time - (row.start_time - MONDAY) % step
-                whole.setdefault(at, _Sum()).take(row)
-                for value in _values(row, by):
-                    sums.setdefault((value, at), _Sum()).take(row)
+                one = row[:COLUMNS]
+                at = one[0] - (one[0] - MONDAY) % step
+                found = whole.get(at)
+                if found is None:
+                    found = whole[at] = _Sum()
+                found.take(one)
+                if by is None:
+                    continue
+                for value in _values(row[COLUMNS:], by):
+                    found = sums.get((value, at))
+                    if found is None:
+                        found = sums[value, at] = _Sum()
+                    found.take(one)
             read += len(part)
             if len(part) == AT_ONCE and (read >= ROWS_READ or time.monotonic() > end):
                 searched_to = UnixNanos(part[-1].start_time)
@@ -169,16 +186,14 @@ def _rows(
     return newest.limit(ROWS_READ + AT_ONCE)
 
 
-def _values(row: Any, by: TraceBy | None) -> list[str | None]:
-    if by is None:
-        return []
+def _values(told: tuple[Any, ...], by: TraceBy) -> list[str | None]:
     if by == "status":
-        return [Status(row.value).name]
+        return [Status(told[0]).name]
     if by == "service":
-        return json.loads(row.value) or [None]
+        return json.loads(told[0]) or [None]
     if by == "tag":
-        return list(dict.fromkeys([*json.loads(row.value), *(json.loads(row.given) if row.given else ())])) or [None]
-    return [row.value]
+        return list(dict.fromkeys([*json.loads(told[0]), *(json.loads(told[1]) if told[1] else ())])) or [None]
+    return [told[0]]
 
 
 def _series(sums: dict[tuple[str | None, int], _Sum], limit: int) -> tuple[Series, ...]:
