@@ -93,6 +93,7 @@ def test_updates_leave_no_litter_in_the_page(page: Page, service: Service, proje
     fill(service, project, 1)
     page.goto(f"{service.url}/p/{project}/traces")
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    expect(page.locator("#facets li").first).to_be_visible()
     count = "document.querySelectorAll('main, main > *').values().map(one => one.childNodes.length).toArray()"
     before = page.evaluate(count)
     for number in range(4):

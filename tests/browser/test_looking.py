@@ -27,9 +27,10 @@ def kitchen(service: Service, project: str) -> tuple[Trace, list[Sent]]:
     return service.send(Trace(start=time.time_ns() - 5 * SECOND), *spans, project=project), spans
 
 
-def highlighted(page: Page) -> list[str]:
-    found: list[str] = page.evaluate("[...(CSS.highlights.get('found') ?? [])].map(range => range.toString())")
-    return found
+def expect_highlighted(page: Page, text: str) -> None:
+    """The pane's text may still be on its way."""
+    marked = "text => [...(CSS.highlights.get('found') ?? [])].some(range => range.toString() === text)"
+    page.wait_for_function(marked, arg=text)
 
 
 def test_s14_search_finds_a_text_wherever_it_stands_and_keeps_what_lies_above_it(
@@ -47,16 +48,16 @@ def test_s14_search_finds_a_text_wherever_it_stands_and_keeps_what_lies_above_it
     expect(page.locator("#found")).to_have_text("1 of 3")
     assert chosen(page) == "plan"
     expect(page.locator("#step h2")).to_contain_text("plan")
-    assert "Saffron" in highlighted(page)
+    expect_highlighted(page, "Saffron")
     page.keyboard.press("Enter")
     expect(page.locator("#step .oops")).to_be_visible()
-    assert "saffron" in highlighted(page)
+    expect_highlighted(page, "saffron")
     page.keyboard.press("Shift+Enter")
     assert chosen(page) == "plan"
 
     page.keyboard.press("Escape")
     assert len(names(page)) == 6
-    assert highlighted(page) == []
+    assert page.evaluate("CSS.highlights.get('found')?.size ?? 0") == 0
     assert chosen(page) == "plan"
 
 

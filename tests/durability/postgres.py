@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 from sqlalchemy.engine import make_url
 
+from tests.databases import libpq
 from tests.needs import missing
 
 
@@ -35,6 +37,14 @@ class OwnPostgres:
         self.url = (
             make_url(self._server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         )
+
+    def restart_with(self, **settings: str) -> None:
+        """Restart it with other settings."""
+        with psycopg.connect(libpq(make_url(self.url)), autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
+        self.stop(crash=False)
+        self.start()
 
     def stop(self, *, crash: bool) -> None:
         """End it in order, connections included; or at once, so that what is not in its log on disk is lost."""
