@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.service import AnyValue, Sent, Service, Trace
@@ -184,3 +184,15 @@ def test_beyond_loopback_a_page_is_read_only_after_signing_in(
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{service.url}/p/default/traces")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_keys_pressed_before_the_scripts_are_there_wait_for_them(page: Page, service: Service, project: str) -> None:
+    service.send(Trace(), Sent("answer"), project=project)
+    held: list[Route] = []
+    page.route("**/page.js", lambda route: held.append(route))
+    page.goto(f"{service.url}/p/{project}/traces", wait_until="commit")
+    expect(page.locator("#traces tr")).to_have_count(1)
+    page.keyboard.press("?")
+    expect(page.locator(".keylist")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator(".keylist")).to_be_visible()
