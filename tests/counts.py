@@ -11,7 +11,7 @@ FULL = os.environ.get("STEPSCOPE_TEST_COUNTS", "bounded") == "full"
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
-settings.register_profile("bounded", max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("bounded", max_examples=40, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("full", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=SLOW)
 
 
