@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests import make
-from tests.client import Client, Service, in_process, on_one_database, wait_until
+from tests.client import Client, Guarded, Service, in_process, on_one_database, wait_until
+from tracer.access.keys import KeyRight, Wanted, make_key
 from tracer.errors import Unavailable
 from tracer.ingest.apply import Changes
 from tracer.live import Change, Hub
@@ -210,3 +211,25 @@ def test_a_database_that_is_away_for_a_while_costs_no_watcher(
         one = make.span()
         client.store(one)
         wait_until(lambda: one["traceId"] in watcher.traces, "the watcher is told")
+
+
+def test_a_program_is_told_with_its_key_of_its_own_project_alone(guarded: Guarded) -> None:
+    keys = {
+        name: make_key(guarded.service.store, Wanted("app", KeyRight.full), project=name, scope=EVERYTHING, author="")[
+            0
+        ]
+        for name in ("mine", "theirs")
+    }
+    with Client(guarded.service.url, project="mine", **{"x-api-key": keys["mine"]}) as mine:
+        with mine.stream("GET", "/api/v1/live", params={"project": "mine"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = answer.iter_lines()
+            assert next(lines) == "event: ready"
+            with Client(guarded.service.url, project="theirs", **{"x-api-key": keys["theirs"]}) as theirs:
+                theirs.store(make.span())
+            span = make.span()
+            mine.store(span)
+            told = next(line for line in lines if line.startswith('data: {"'))
+        assert json.loads(told.removeprefix("data: ")) == {"project": "mine", "trace_ids": [span["traceId"]]}
+        assert mine.get("/api/v1/live", params={"project": "theirs"}).status_code == 404
+    assert guarded.client.get("/api/v1/live").status_code == 401

@@ -40,6 +40,8 @@ from tracer.api import (
     status,
     traces,
 )
+from tracer.api import compare as compare_api
+from tracer.api import live as live_api
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
 from tracer.auth import ROUTES, Caller, Doors, Right, check_right, identify, identify_at_once
@@ -214,6 +216,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         exports.router,
         imports.router,
         metrics.router,
+        compare_api.router,
+        live_api.router,
         sessions.router,
         scores.router,
         shares.router,

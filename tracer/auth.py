@@ -83,6 +83,8 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/views"): Right.write,
     ("DELETE", "/api/v1/views/{view_id}"): Right.write,
     ("GET", "/api/v1/metrics"): Right.read,
+    ("GET", "/api/v1/compare"): Right.read,
+    ("GET", "/api/v1/live"): Right.read,
     ("POST", "/api/v1/scores"): Right.score,
     ("GET", "/api/v1/sessions"): Right.read,
     ("GET", "/api/v1/sessions/{session_id:path}"): Right.read,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from anyio import to_thread
@@ -31,6 +31,9 @@ QUERY_S = 5.0
 
 OVERLAP = 1_000
 """On Postgres a lower number may become visible after a higher one: so many are looked at again."""
+
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Of an answer that is such a stream: nothing on the way may keep it back."""
 
 POLL_LIMIT = 5_000
 REMEMBERED = 20_000
@@ -192,3 +195,31 @@ class Hub:
         """Nobody watches: only move on, so that a page that opens is not told of the past."""
         self._last = max(last, self._newest())
         return []
+
+
+async def events(
+    hub: Hub,
+    write: Callable[[Change], Awaitable[bytes]],
+    *,
+    scope: Scope,
+    project_id: int | None = None,
+    trace_id: str | None = None,
+) -> AsyncIterator[bytes]:
+    """What `Hub.watch` tells as server-sent events: `ready` once, then `traces` with what `write` makes of a change."""
+    changes = aiter(hub.watch(scope=scope, project_id=project_id, trace_id=trace_id))
+    coming = asyncio.ensure_future(anext(changes, None))
+    try:
+        # The watch stands before `ready` goes out: who asks again on `ready` misses nothing.
+        await asyncio.sleep(0)
+        yield b"event: ready\ndata: {}\n\n"
+        while True:
+            change = await coming
+            if change is None:
+                yield b": still here\n\n"
+            else:
+                yield b"event: traces\ndata: " + await write(change) + b"\n\n"
+            coming = asyncio.ensure_future(anext(changes))
+    except StopAsyncIteration:
+        return
+    finally:
+        coming.cancel()

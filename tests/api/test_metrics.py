@@ -10,7 +10,7 @@ from tests import make
 from tests.client import Client, Guarded
 from tests.make import SECOND, START, Message, Value
 from tracer.api import schemas
-from tracer.queries import trace_metrics
+from tracer.queries import step_metrics, trace_metrics
 from tracer.units import DAY, HOUR, MINUTE, rfc3339
 
 NOON = START - START % DAY + 12 * HOUR
@@ -160,7 +160,7 @@ def test_running_steps_are_not_counted(client: Client) -> None:
     ("parameters", "field"),
     [
         ({"of": "sessions"}, "of"),
-        ({"q": "status:error"}, "q"),
+        ({"q": "status:eror"}, "q"),
         ({"by": "user", "of": "steps"}, "by"),
         ({"by": "kind", "of": "traces"}, "by"),
         ({"by": "colour"}, "by"),
@@ -264,3 +264,41 @@ def test_absurd_times_are_answered(client: Client) -> None:
     found = metrics(client, **{"from": "0001-01-01", "to": "9999-12-31"})
 
     assert found["totals"]["count"] == 1
+
+
+def test_steps_of_a_search_are_measured_as_the_cube_would(client: Client) -> None:
+    running = make.span("look_up", start=NOON, end=0, having={"stepscope.seq": 1})
+    client.store(
+        *(call("answer", NOON + second * SECOND, model="gpt-4o-mini") for second in range(5)),
+        call("answer", NOON + HOUR, model="gpt-4o"),
+        step("look_up", NOON, 3, status=2, openinference__span__kind="TOOL", llm__token_count__prompt=7),
+        running,
+    )
+    for by in ("model", "name", "kind", "status"):
+        searched, cube = metrics(client, q="latency>=0s", by=by), metrics(client, by=by)
+        for found in (searched, cube):
+            for one in (found, *found["series"], *(point for series in found["series"] for point in series["points"])):
+                one.get("totals", one).pop("duration_ms")
+        assert searched == cube
+    found = metrics(client, q="model:gpt-4o-mini kind:llm")
+    schemas.Metrics.model_validate(found)
+    assert (found["totals"]["count"], found["totals"]["tokens"]["total"]) == (5, 75)
+    assert found["totals"]["duration_ms"] == {"mean": 2_000, "p50": 2_000, "p95": 2_000, "p99": 2_000}
+
+
+def test_traces_of_a_search_are_measured(client: Client) -> None:
+    client.store(trace(NOON, 1), trace(NOON + MINUTE, 2), step("fails", NOON + 2 * MINUTE, 3, status=2))
+    found = metrics(client, q="status:error", of="traces", by="name")
+    assert [(one["value"], one["totals"]["count"]) for one in found["series"]] == [("fails", 1)]
+    assert (found["totals"]["errors"], found["searched_to"]) == (1, None)
+
+
+@pytest.mark.parametrize("of", ["steps", "traces"])
+def test_metrics_of_a_search_that_finds_much_say_how_far_they_went(
+    client: Client, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    monkeypatch.setattr(trace_metrics, "FOUND", 8)
+    monkeypatch.setattr(step_metrics, "FOUND", 8)
+    client.store(*(trace(NOON + minute * MINUTE, 1) for minute in range(20)))
+    found = metrics(client, q="latency>0s", of=of)
+    assert (found["totals"]["count"], found["searched_to"]) == (8, rfc3339(NOON + 12 * MINUTE))

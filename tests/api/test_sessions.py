@@ -15,8 +15,10 @@ from tests.make import SECOND, START, Message, Value
 from tracer.api import schemas
 from tracer.pages.sessions import TURNS
 from tracer.queries import sessions
+from tracer.queries.projects import project_by_name
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.sessions import shared, traces_of
+from tracer.search.parse import read_search
 from tracer.units import MINUTE, rfc3339
 
 
@@ -187,3 +189,42 @@ def test_turns_are_found_by_their_own_index(client: Client, service: Service) ->
         traces_of(conn, scope=EVERYTHING, project_id=1, key="a")
     assert "USING INDEX trace_session" in statements[0]
     assert "TEMP B-TREE" not in statements[0]
+
+
+def test_sessions_and_users_are_found_by_their_traces(client: Client) -> None:
+    client.store(
+        turn("first", 0, user="mara", failed=True),
+        turn("first", 9, user="mara"),
+        turn("second", 5, user="tom"),
+        turn("third", 3, user="mara", failed=True),
+    )
+    found = client.read("/api/v1/sessions", project=client.project, q="status:error")
+    assert names(found) == ["third", "first"], "in the order of the traces that were found"
+    assert found["items"][1]["trace_count"] == 2, "the totals are of all its traces"
+    assert names(client.read("/api/v1/users", project=client.project, q="status:error")) == ["mara"]
+    assert names(client.read("/api/v1/sessions", project=client.project, q="status:error", user="tom")) == []
+    assert client.get("/api/v1/sessions", params={"q": "status:eror"}).json()["error"]["field"] == "q"
+
+
+def test_every_session_that_a_search_finds_is_on_exactly_one_page(
+    client: Client, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(11)
+    keys = [f"s{number}" for number in range(12)]
+    client.store(*(turn(chance.choice([*keys, None]), minute, failed=chance.random() < 0.4) for minute in range(80)))
+    failed = [one["session_id"] for one in client.traces(limit=100, q="status:error") if one["session_id"]]
+    wanted = list(dict.fromkeys(failed))
+    assert names({"items": walk(client, "/api/v1/sessions", q="status:error", limit=3)}) == wanted
+
+    monkeypatch.setattr(sessions, "LOT", 7)
+    monkeypatch.setattr("tracer.search.walk.LOTS", (5, 5, 5))
+    with service.store.reading() as conn:
+        project_id = project_by_name(conn, scope=EVERYTHING, name=client.project).id
+        search, after, found = read_search("status:error"), None, list[str]()
+        for _ in range(200):
+            page = shared(conn, scope=EVERYTHING, project_id=project_id, search=search, after=after, limit=4, seconds=0)
+            found += [one.key for one in page.items]
+            after = page.next_cursor
+            if after is None:
+                break
+    assert found == wanted

@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 
 from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
-from tracer.api.traces import REFUSALS, Moment, ProjectName, read_moment
-from tracer.auth import Caller
+from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, SearchText, asked, read_moment
 from tracer.errors import BadRequest
 from tracer.queries.measured import measured
 from tracer.queries.metrics import BY, read_interval
@@ -19,7 +18,6 @@ from tracer.queries.projects import project_by_name, projects
 from tracer.queries.rows import ProjectRow
 from tracer.queries.scope import Scope
 from tracer.queries.trace_metrics import TRACE_BY
-from tracer.store.engine import Store
 from tracer.units import DAY, UnixNanos
 
 router = APIRouter(prefix="/api/v1", tags=["metrics"], responses=REFUSALS)
@@ -29,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["metrics"], responses=REFUSALS)
 def get_metrics(
     request: Request,
     project: ProjectName = None,
-    q: Annotated[str, Query(max_length=4000)] = "",
+    q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="A day before `to` without.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Now without.")] = None,
     by: Annotated[
@@ -50,23 +48,23 @@ def get_metrics(
 ) -> Response:
     """Counts, errors, durations, tokens and cost of a project's finished steps, in whole hours (UTC), or of its traces.
 
-    Percentiles of steps are within 3 %, those of traces exact. Tokens and cost are those of model and embedding steps.
-    Metrics of traces are read from the newest 50,000 of them; `searched_to` says how far that went.
+    Percentiles of steps are within 3 %, those of traces and of a search exact. Tokens and cost are those of model and
+    embedding steps. Metrics of traces are read from the newest 50,000 of them. With a search (`q`, asked of each step
+    itself, or of each trace) the newest 10,000 that it finds in half a second are counted. Where that is not all,
+    `searched_to` says how far it went.
     """
     subject = of or ("traces" if by in TRACE_BY and by not in BY else "steps")
-    if q.strip():
-        raise BadRequest("Metrics of a search (q) are not served by this version yet.", field="q")
-    store: Store = request.app.state.store
-    caller: Caller = request.state.caller
+    reader = Reader(request)
+    search = asked(q, reader, spans=subject == "steps")
     end = read_moment(until, "to") or UnixNanos(time.time_ns())
     begin = read_moment(since, "from")
     length = read_interval(interval, minutes=subject == "traces") if interval is not None else None
     start = UnixNanos(end - DAY) if begin is None else begin
-    with store.reading() as conn:
-        found = project_meant(conn, caller.scope, project)
+    with reader.store.reading() as conn:
+        found = project_meant(conn, reader.scope, project)
         answer = measured(
             conn,
-            scope=caller.scope,
+            scope=reader.scope,
             project_id=found.id,
             since=start,
             until=end,
@@ -74,6 +72,8 @@ def get_metrics(
             by=by,
             interval=length,
             limit=limit,
+            search=search,
+            abandoned_after=reader.abandoned_after,
         )
     return JsonAnswer({"project": found.name, "of": subject, "by": by, **shape.metrics(answer)})
 

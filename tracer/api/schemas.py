@@ -606,6 +606,52 @@ class Metrics(Answer):
     series: list[MetricSeries]
 
 
+class ComparedStep(Answer):
+    """A step of one of two traces; tokens and cost are those of all calls at or below it."""
+
+    span_id: str = Field(examples=["00f067aa0ba902b7"])
+    name: str
+    kind: KindWord
+    status: StatusWord
+    model: str | None
+    duration_ms: float | None
+    tokens: int | None
+    cost_usd: float | None
+
+
+class ComparedLine(Answer):
+    """Two steps that belong together, or one that only one trace has."""
+
+    state: Literal["same", "changed", "added", "removed"] = Field(
+        description="By name, kind, model, failure and a call's own tokens; `added` is in `b` alone, `removed` in `a`."
+    )
+    moved: bool = Field(description="It is below another step than it was.")
+    depth: int
+    a: ComparedStep | None
+    b: ComparedStep | None
+    texts_differ: bool | None = Field(description="Whether input, output or error differ; null where not compared.")
+
+
+class ComparedCounts(Answer):
+    """How many of all steps are in each state."""
+
+    same: int
+    changed: int
+    added: int
+    removed: int
+    moved: int
+
+
+class Comparison(Answer):
+    """Two traces and a page of their steps, side by side."""
+
+    a: TraceSummary
+    b: TraceSummary
+    counts: ComparedCounts
+    items: list[ComparedLine]
+    next_cursor: str | None
+
+
 class IndexStatus(Answer):
     """The search index: what is stored but not yet found is its lag."""
 

@@ -9,7 +9,17 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.api.metrics import project_meant
-from tracer.api.traces import REFUSALS, CursorText, Limit, Moment, ProjectName, Reader, read_moment
+from tracer.api.traces import (
+    REFUSALS,
+    CursorText,
+    Limit,
+    Moment,
+    ProjectName,
+    Reader,
+    SearchText,
+    asked,
+    read_moment,
+)
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.sessions import By, shared, shared_by_key, traces_of
 from tracer.units import rfc3339
@@ -24,27 +34,29 @@ End = Annotated[Moment, Query(alias="to", description="Those with a trace that s
 def list_sessions(
     request: Request,
     project: ProjectName = None,
+    q: SearchText = "",
     user: Annotated[str | None, Query(max_length=1000, description="Those with traces of this user.")] = None,
     since: Begin = None,
     until: End = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Response:
-    """A project's conversations, that with the newest trace first."""
-    return _list(request, "session", project, user, since, until, limit, cursor)
+    """A project's conversations, those with a trace that `q` finds; that with the newest such trace first."""
+    return _list(request, "session", project, q, user, since, until, limit, cursor)
 
 
 @router.get("/users", response_model=schemas.Users)
 def list_users(
     request: Request,
     project: ProjectName = None,
+    q: SearchText = "",
     since: Begin = None,
     until: End = None,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Response:
-    """A project's users, who was there last first."""
-    return _list(request, "user", project, None, since, until, limit, cursor)
+    """A project's users, those with a trace that `q` finds; who was there last first."""
+    return _list(request, "user", project, q, None, since, until, limit, cursor)
 
 
 @router.get("/sessions/{session_id:path}", response_model=schemas.Session)
@@ -78,6 +90,7 @@ def _list(
     request: Request,
     by: By,
     name: str | None,
+    q: str,
     user: str | None,
     since: str | None,
     until: str | None,
@@ -86,6 +99,7 @@ def _list(
 ) -> Response:
     reader = Reader(request)
     begin, end = read_moment(since, "from"), read_moment(until, "to")
+    search = asked(q, reader)
     with reader.store.reading() as conn:
         project = project_meant(conn, reader.scope, name)
         page = shared(
@@ -96,8 +110,10 @@ def _list(
             user=user,
             since=begin,
             until=end,
+            search=search,
             after=cursor,
             limit=limit,
+            abandoned_after=reader.abandoned_after,
         )
     answer: dict[str, Any] = {
         "items": [shape.shared(row, project.name) for row in page.items],

@@ -19,9 +19,9 @@ from tracer.pages.differences import SideDifference, side_difference, texts_diff
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, trace_at
 from tracer.pages.reading import Failure, failures
 from tracer.pages.words import name_of, token_total
-from tracer.queries.align import Aligned, align
+from tracer.queries.align import Aligned, align, state_of
 from tracer.queries.edits import Work
-from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, NO_PRICE, STATUSES, SUMMED, Outline, outline
+from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, STATUSES, Outline, outline
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
 from tracer.queries.steps import step as load_step
@@ -36,8 +36,6 @@ CANDIDATES = 50
 MOST_PAIRS = 60
 PATIENCE = 0.4
 """Seconds after which an answer about texts stops, to be asked again for the rest."""
-
-SAME, CHANGED, ADDED, REMOVED = range(4)
 
 _PAIR = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})")
 
@@ -230,7 +228,7 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
         rows, row = (other, after) if after >= 0 else (one, before)
         made["ids"].append([one.ids[before].hex() if before >= 0 else "", other.ids[after].hex() if after >= 0 else ""])
         made["depth"].append(line.depth)
-        made["state"].append(_state(one, other, line))
+        made["state"].append(state_of(one, other, line))
         made["moved"].append(int(line.moved))
         made["name"].append(names.setdefault(rows.name[row], len(names)))
         made["kind"].append(rows.kind[row])
@@ -245,25 +243,6 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
                 ]
             )
     return made | {"names": [name_of(name) for name in names], "kinds": KIND_WORDS, "statuses": STATUSES}
-
-
-def _state(one: Outline, other: Outline, line: Aligned) -> int:
-    """What the rows themselves tell; whether texts differ is found out later."""
-    before, after = line.one, line.other
-    if before < 0 or after < 0:
-        return ADDED if before < 0 else REMOVED
-    told = [
-        (rows.name[row], rows.kind[row], rows.model[row], rows.status[row] == ERROR, _own(rows, row))
-        for rows, row in ((one, before), (other, after))
-    ]
-    return SAME if told[0] == told[1] else CHANGED
-
-
-def _own(rows: Outline, row: int) -> tuple[int, int]:
-    """A call's own tokens, and whether it lacks a price; sums over what is below say nothing of the step itself."""
-    if rows.flags[row] & SUMMED:
-        return -1, 0
-    return rows.tokens[row], rows.flags[row] & NO_PRICE
 
 
 def _trace_facts(one: TraceRow, other: TraceRow) -> list[tuple[str, Delta]]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
-from tracer.live import Hub
+from tracer.live import STREAM_HEADERS, Change, events
 from tracer.pages.page import caller_of, reading
 from tracer.queries.projects import project_by_slug
 
 router = APIRouter(include_in_schema=False)
-
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def project_id_of(request: Request, slug: str) -> int:
@@ -39,25 +34,10 @@ async def any_live(request: Request) -> StreamingResponse:
 
 
 def _stream(request: Request, project_id: int | None, trace_id: str | None) -> StreamingResponse:
-    return StreamingResponse(_events(request, project_id, trace_id), media_type="text/event-stream", headers=HEADERS)
+    scope = caller_of(request).scope
+    stream = events(request.app.state.live, _ids, scope=scope, project_id=project_id, trace_id=trace_id)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
-async def _events(request: Request, project_id: int | None, trace_id: str | None) -> AsyncIterator[bytes]:
-    hub: Hub = request.app.state.live
-    changes = aiter(hub.watch(scope=caller_of(request).scope, project_id=project_id, trace_id=trace_id))
-    coming = asyncio.ensure_future(anext(changes, None))
-    try:
-        # The watch stands before `ready` goes out: a page that asks again on `ready` misses nothing.
-        await asyncio.sleep(0)
-        yield b"event: ready\ndata: {}\n\n"
-        while True:
-            change = await coming
-            if change is None:
-                yield b": still here\n\n"
-            else:
-                yield b"event: traces\ndata: " + msgspec.json.encode(sorted(change.trace_ids)) + b"\n\n"
-            coming = asyncio.ensure_future(anext(changes))
-    except StopAsyncIteration:
-        return
-    finally:
-        coming.cancel()
+async def _ids(change: Change) -> bytes:
+    return msgspec.json.encode(sorted(change.trace_ids))

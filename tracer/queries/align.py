@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.queries.edits import Work, edits
-from tracer.queries.outline import Outline
+from tracer.queries.outline import ERROR, NO_PRICE, SUMMED, Outline
 
 CELLS = 300_000
 """Pairs of neighbours that are weighed in one alignment; a tenth of a second."""
 MANY_LEFT = 200
 """With more unmatched neighbours than this, nobody looks for them one level further up or down."""
+
+SAME, CHANGED, ADDED, REMOVED = range(4)
+STATES = ("same", "changed", "added", "removed")
 
 Label = tuple[str, int]
 
@@ -37,6 +40,25 @@ class Aligned:
 def align(one: Outline, other: Outline) -> list[Aligned]:
     """Align two traces; every row of both is in exactly one line, in the order of `other` with what went in between."""
     return _Alignment(one, other).lines()
+
+
+def state_of(one: Outline, other: Outline, line: Aligned) -> int:
+    """What the rows themselves tell, as SAME, CHANGED, ADDED or REMOVED; whether texts differ is found out later."""
+    before, after = line.one, line.other
+    if before < 0 or after < 0:
+        return ADDED if before < 0 else REMOVED
+    told = [
+        (rows.name[row], rows.kind[row], rows.model[row], rows.status[row] == ERROR, _own(rows, row))
+        for rows, row in ((one, before), (other, after))
+    ]
+    return SAME if told[0] == told[1] else CHANGED
+
+
+def _own(rows: Outline, row: int) -> tuple[int, int]:
+    """A call's own tokens, and whether it lacks a price; sums over what is below say nothing of the step itself."""
+    if rows.flags[row] & SUMMED:
+        return -1, 0
+    return rows.tokens[row], rows.flags[row] & NO_PRICE
 
 
 class _Tree:

@@ -8,7 +8,9 @@ from tracer.errors import BadRequest
 from tracer.queries.metrics import BY, EVERY_STEP, By, Only, metrics
 from tracer.queries.rows import Metrics
 from tracer.queries.scope import Scope
+from tracer.queries.step_metrics import step_metrics
 from tracer.queries.trace_metrics import TRACE_BY, TraceBy, trace_metrics
+from tracer.search.tree import Node
 from tracer.units import Nanos, UnixNanos
 
 
@@ -24,10 +26,13 @@ def measured(
     interval: Nanos | None = None,
     limit: int = 10,
     only: Only = EVERY_STEP,
+    search: Node | None = None,
+    abandoned_after: int = 10,
 ) -> Metrics:
     """Series and totals of a project's steps or traces, by a word that a person may have typed.
 
-    Raises BadRequest for an `of` or a `by` that there is not.
+    `search` is one among spans where they are of steps; `only` holds for steps without one. Raises BadRequest for an
+    `of` or a `by` that there is not.
     """
     if of not in ("steps", "traces"):
         raise BadRequest(f"There are no metrics of {of[:40]!r}: use of=steps or of=traces.", field="of")
@@ -41,6 +46,21 @@ def measured(
             by=_trace_by(by),
             interval=interval,
             limit=limit,
+            search=search,
+            abandoned_after=abandoned_after,
+        )
+    if search is not None:
+        return step_metrics(
+            conn,
+            search,
+            scope=scope,
+            project_id=project_id,
+            since=since,
+            until=until,
+            by=_step_by(by),
+            interval=interval,
+            limit=limit,
+            abandoned_after=abandoned_after,
         )
     return metrics(
         conn,

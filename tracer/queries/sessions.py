@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
@@ -21,8 +34,12 @@ from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import SharedRow, TraceRow
 from tracer.queries.scope import Scope
 from tracer.queries.traces import trace_row, traces_selected
+from tracer.search.find import find_traces, those_that_meet
+from tracer.search.tree import Node
+from tracer.search.walk import Place, Range
 from tracer.store.models import Status, project, trace
 from tracer.store.spans import usage_of_row
+from tracer.store.sql import Sql, chunked
 from tracer.units import Nanos, NanoUsd, UnixNanos
 
 By = Literal["session", "user"]
@@ -60,16 +77,18 @@ def shared(
     user: str | None = None,
     since: UnixNanos | None = None,
     until: UnixNanos | None = None,
+    search: Node | None = None,
     after: str | None = None,
     limit: int = 50,
+    abandoned_after: int = 10,
     seconds: float = WORK_LIMIT_S,
 ) -> Page[SharedRow]:
     """One page of a project's sessions or users, that with the newest trace first.
 
-    `since` is inclusive, `until` exclusive, `user` keeps the sessions with traces of that user; all three choose which
-    are listed, totals are of all their traces. After `seconds` of work the page holds what was found and says with
-    `searched_to` how far back that is. Raises NotFound for a project out of sight, BadRequest for a
-    cursor that is none.
+    `since` is inclusive, `until` exclusive, `user` keeps the sessions with traces of that user, `search` those with a
+    trace that meets it; all four choose which are listed, totals are of all their traces. After `seconds` of work the
+    page holds what was found and says with `searched_to` how far back that is. Raises NotFound for a project out of
+    sight, BadRequest for a cursor that is none.
     """
     if not scope.allows(project_id):
         raise NotFound("There is no such project.", field="project")
@@ -90,7 +109,12 @@ def shared(
     reached: _Place | None = None
     # An index of these alone tells at once whether there are any.
     if conn.execute(select(trace.c.id).where(*where, _columns[by].is_not(None)).limit(1)).first() is not None:
-        reached = _walk(conn, by, where, begin, limit, end, found)
+        if search is None:
+            reached = _walk(conn, by, where, begin, limit, end, found)
+        else:
+            reached = _Searched(conn, by, search, where, abandoned_after).walk(
+                Range((project_id,), since=since, until=until), begin, limit, end, found
+            )
     sums = sums_of(conn, by, project_id, list(found))
     items = [sums[key] for key in found if key in sums]
     if reached is None:
@@ -134,6 +158,71 @@ def _walk(
             return at
 
 
+class _Searched:
+    """The walk among the traces that a search finds."""
+
+    def __init__(
+        self, conn: Connection, by: By, search: Node, where: Sequence[ColumnElement[bool]], abandoned_after: int
+    ) -> None:
+        self._conn, self._sql = conn, Sql(conn)
+        self._by: By = by
+        self._search = search
+        self._where = where
+        self._abandoned_after = abandoned_after
+
+    def walk(
+        self, range_: Range, begin: _Place | None, limit: int, end: float, found: dict[str, _Place]
+    ) -> _Place | None:
+        """As `_walk`. The time is asked for after each trace, so that every page leads further."""
+        at = begin
+        passed: set[str] = set()
+        while True:
+            place = None if at is None else Place(at.start_time, at.pk)
+            lot = find_traces(
+                self._sql,
+                self._search,
+                replace(range_, after=place),
+                limit=LOT,
+                seconds=max(0.0, end - time.monotonic()),
+                abandoned_after=self._abandoned_after,
+            )
+            keys = self._keys([one.pk for one in lot.places])
+            for one in lot.places:
+                key = keys.get(one.pk)
+                here = _Place(one.value, one.pk)
+                if key and key not in found and key not in passed:
+                    if begin is not None and self._has_newer(begin, key):
+                        passed.add(key)
+                    elif len(found) >= limit:
+                        return at
+                    else:
+                        found[key] = here
+                at = here
+                if time.monotonic() > end and one is not lot.places[-1]:
+                    return at
+            if lot.searched_to is None:
+                return None
+            at = _Place(lot.searched_to.value, lot.searched_to.pk)
+            if time.monotonic() > end:
+                return at
+
+    def _keys(self, pks: Sequence[int]) -> dict[int, str | None]:
+        """Each trace's session or user, of those that are meant."""
+        column = _columns[self._by].label("key")
+        rows = self._conn.execute(select(trace.c.id, column).where(*self._where, trace.c.id.in_(pks)))
+        return {row.id: row.key for row in rows}
+
+    def _has_newer(self, begin: _Place, key: str) -> bool:
+        """Whether a page before had the key: it has a trace that meets the search at `begin` or before it."""
+        query = _at_or_before(self._by, self._where).order_by(trace.c.start_time, trace.c.id)
+        at = {"key": key, "start": begin.start_time, "pk": begin.pk}
+        pks = self._conn.execute(query, at).scalars().all()
+        return any(
+            those_that_meet(self._sql, self._search, set(some), abandoned_after=self._abandoned_after)
+            for some in chunked(pks, LOT)
+        )
+
+
 def _past(at: _Place) -> ColumnElement[bool]:
     # Said twice, so that the index is entered at the position.
     tie = and_(trace.c.start_time == at.start_time, trace.c.id < at.pk)
@@ -144,13 +233,19 @@ def _with_newer(
     conn: Connection, by: By, where: Sequence[ColumnElement[bool]], begin: _Place, keys: Sequence[str]
 ) -> Iterator[str]:
     """Those of the keys that a page before had: they have a trace at `begin` or before it in the list."""
-    column = _columns[by]
-    tie = and_(trace.c.start_time == begin.start_time, trace.c.id >= begin.pk)
-    newer = and_(trace.c.start_time >= begin.start_time, or_(trace.c.start_time > begin.start_time, tie))
-    query = select(trace.c.id).where(*where, column == bindparam("key"), newer).limit(1)
+    query = _at_or_before(by, where).limit(1)
     for key in keys:
-        if conn.execute(query, {"key": key}).first() is not None:
+        at = {"key": key, "start": begin.start_time, "pk": begin.pk}
+        if conn.execute(query, at).first() is not None:
             yield key
+
+
+def _at_or_before(by: By, where: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """The traces of a `key` at the place `start`, `pk` or before it in the list."""
+    start, pk = bindparam("start", type_=BigInteger), bindparam("pk", type_=BigInteger)
+    tie = and_(trace.c.start_time == start, trace.c.id >= pk)
+    newer = and_(trace.c.start_time >= start, or_(trace.c.start_time > start, tie))
+    return select(trace.c.id).where(*where, _columns[by] == bindparam("key"), newer)
 
 
 def sums_of(conn: Connection, by: By, project_id: int, keys: Sequence[str]) -> dict[str, SharedRow]:

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, select
 from sqlalchemy.sql import Select
 
-from tracer.errors import BadRequest, NotFound
-from tracer.otlp.dialects.reading import Usage
-from tracer.queries.metrics import MAX_POINTS, MONDAY
-from tracer.queries.rows import Figures, Metrics, Percentiles, Point, Series
+from tracer.errors import NotFound
+from tracer.queries.figures import TOKENS, Tally, check_range
+from tracer.queries.rows import Metrics
 from tracer.queries.scope import Scope
+from tracer.search.find import find_traces
+from tracer.search.tree import Node
+from tracer.search.walk import Range
 from tracer.store.models import Status, annotation, trace
-from tracer.units import DAY, HOUR, MINUTE, Nanos, NanoUsd, UnixNanos
+from tracer.store.sql import Sql, chunked
+from tracer.units import DAY, HOUR, MINUTE, Nanos, UnixNanos
 
 TraceBy = Literal["name", "user", "tag", "environment", "release", "service", "status"]
 TRACE_BY: tuple[TraceBy, ...] = ("name", "user", "tag", "environment", "release", "service", "status")
 
 ROWS_READ = 50_000
+FOUND = 10_000
+"""Traces of a search that are counted, the newest."""
 WORK_LIMIT_S = 0.25
 AT_ONCE = 2_000
 
@@ -38,11 +40,8 @@ _CHOICES = (
     (10 * DAY, HOUR),
     (120 * DAY, DAY),
 )
-_TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens", "cache_write_tokens")
-_TOKENS += ("reasoning_tokens",)
-COLUMNS = 4 + len(_TOKENS)
+COLUMNS = 4 + len(TOKENS)
 """Of a row: start, end, status, cost and the tokens; after them stands what it is divided by."""
-_failed, _running = int(Status.error), int(Status.running)
 _columns = {
     "name": trace.c.name,
     "user": trace.c.user_id,
@@ -52,57 +51,6 @@ _columns = {
     "tag": trace.c.tags,
     "status": trace.c.status,
 }
-
-
-@dataclass(slots=True)
-class _Sum:
-    count: int = 0
-    errors: int = 0
-    told: int = 0
-    tokens: list[int] = field(default_factory=lambda: [0] * len(_TOKENS))
-    cost: int = 0
-    priced: int = 0
-    durations: list[int] = field(default_factory=list)
-
-    def take(self, one: tuple[Any, ...]) -> None:
-        """Count one trace, a row of `_rows`."""
-        start, end, status, cost, given, out, total, cached, written, reasoning = one
-        self.count += 1
-        if status == _failed:
-            self.errors += 1
-        if end is not None and status != _running:
-            self.durations.append(end - start if end > start else 0)
-        if given is not None or out is not None or total is not None:
-            self.told += 1
-            sums = self.tokens
-            sums[0] += given or 0
-            sums[1] += out or 0
-            sums[2] += total if total is not None else (given or 0) + (out or 0)
-            sums[3] += cached or 0
-            sums[4] += written or 0
-            sums[5] += reasoning or 0
-        if cost is not None:
-            self.cost += cost
-            self.priced += 1
-
-    def add(self, other: _Sum) -> None:
-        """Add what another one counted."""
-        self.count += other.count
-        self.errors += other.errors
-        self.told += other.told
-        self.tokens = [one + more for one, more in zip(self.tokens, other.tokens, strict=True)]
-        self.cost += other.cost
-        self.priced += other.priced
-        self.durations += other.durations
-
-    def figures(self) -> Figures:
-        """What it comes to."""
-        usage = None
-        if self.told:
-            given, out, total, cached, written, reasoning = self.tokens
-            usage = Usage(given, out, total, cached or None, written or None, reasoning or None)
-        cost = NanoUsd(self.cost) if self.priced else None
-        return Figures(self.count, self.errors, _percentiles(self.durations), usage, cost, None)
 
 
 def trace_metrics(
@@ -115,55 +63,54 @@ def trace_metrics(
     by: TraceBy | None = None,
     interval: Nanos | None = None,
     limit: int = 10,
-    where: Sequence[ColumnElement[bool]] = (),
+    search: Node | None = None,
+    abandoned_after: int = 10,
     seconds: float = WORK_LIMIT_S,
 ) -> Metrics:
     """Series and totals over the traces of a project that began in [since, until), each time from its first minute on.
 
-    `limit` is the number of series; the largest get one of their own, the rest shares one. At most ROWS_READ traces
-    are read, for at most `seconds`: where that is not all, `searched_to` says from when on the answer is whole. Raises
-    NotFound for a project out of sight, BadRequest for a time that is empty or has too many points.
+    `limit` is the number of series; the largest get one of their own, the rest shares one. With a `search`, as
+    `read_search` gives it, they are those that meet it. At most ROWS_READ traces are read (FOUND of a search), for at
+    most `seconds`: where that is not all, `searched_to` says from when on the answer is whole. Raises NotFound for a
+    project out of sight, BadRequest for a time that is empty or has too many points.
     """
     if not scope.allows(project_id):
         raise NotFound("There is no such project.", field="project")
-    if since >= until:
-        raise BadRequest("`from` has to lie before `to`.", field="from")
     step = interval or fitting_trace_interval(until - since)
-    if (until - since) // step * (limit + 1 if by else 1) > MAX_POINTS:
-        raise BadRequest(
-            f"These are more than {MAX_POINTS:,} points: ask for a longer interval, a shorter time or fewer series.",
-            field="interval",
-        )
-    sums: dict[tuple[str | None, int], _Sum] = {}
-    whole: dict[int, _Sum] = {}
+    check_range(since, until, step, series=limit + 1 if by else 1)
+    tally = Tally(step, split=by is not None)
+    query = _rows(by)
+    if search is None:
+        searched_to = _newest(conn, query.where(*_of(project_id, since, until)), tally, by, seconds)
+    else:
+        range_ = Range((project_id,), since=since, until=until)
+        found = find_traces(Sql(conn), search, range_, limit=FOUND, seconds=seconds, abandoned_after=abandoned_after)
+        for pks in chunked([place.pk for place in found.places], AT_ONCE):
+            for row in conn.execute(query.where(trace.c.id.in_(pks))):
+                _count(tally, row, by)
+        searched_to = None if found.searched_to is None else UnixNanos(found.searched_to.value)
+    return tally.metrics(since, until, searched_to, limit=limit)
+
+
+def _newest(
+    conn: Connection, query: Select[*tuple[Any, ...]], tally: Tally, by: TraceBy | None, seconds: float
+) -> UnixNanos | None:
+    """Count the newest traces; returns from when on they are all there, None where none was left out."""
     end = time.monotonic() + seconds
-    read, searched_to = 0, None
-    query = _rows(project_id, since, until, by, where)
+    read = 0
+    query = query.order_by(trace.c.start_time.desc(), trace.c.id.desc()).limit(ROWS_READ + AT_ONCE)
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": AT_ONCE}) as rows:
         for part in rows.partitions(AT_ONCE):
             for row in part:
-                one = row[:COLUMNS]
-                at = one[0] - (one[0] - MONDAY) % step
-                found = whole.get(at)
-                if found is None:
-                    found = whole[at] = _Sum()
-                found.take(one)
-                if by is None:
-                    continue
-                for value in _values(row[COLUMNS:], by):
-                    found = sums.get((value, at))
-                    if found is None:
-                        found = sums[value, at] = _Sum()
-                    found.take(one)
+                _count(tally, row, by)
             read += len(part)
             if len(part) == AT_ONCE and (read >= ROWS_READ or time.monotonic() > end):
-                searched_to = UnixNanos(part[-1].start_time)
-                break
-    series = _series(sums, limit) if by is not None else _one(whole)
-    total = _Sum()
-    for found in whole.values():
-        total.add(found)
-    return Metrics(since, until, Nanos(step), searched_to, total.figures(), series)
+                return UnixNanos(part[-1].start_time)
+    return None
+
+
+def _count(tally: Tally, row: Any, by: TraceBy | None) -> None:
+    tally.take(row[:COLUMNS], () if by is None else _values(row[COLUMNS:], by))
 
 
 def fitting_trace_interval(length: int) -> Nanos:
@@ -171,19 +118,19 @@ def fitting_trace_interval(length: int) -> Nanos:
     return Nanos(next((interval for longest, interval in _CHOICES if length <= longest), 7 * DAY))
 
 
-def _rows(
-    project_id: int, since: int, until: int, by: TraceBy | None, where: Sequence[ColumnElement[bool]]
-) -> Select[*tuple[Any, ...]]:
+def _rows(by: TraceBy | None) -> Select[*tuple[Any, ...]]:
     columns = [trace.c.start_time, trace.c.end_time, trace.c.status, trace.c.cost]
-    columns += [trace.c[name] for name in _TOKENS]
+    columns += [trace.c[name] for name in TOKENS]
     query = select(*columns, *([] if by is None else [_columns[by].label("value")]))
     if by == "tag":
         query = query.add_columns(annotation.c.tags.label("given")).outerjoin(
             annotation, and_(annotation.c.trace_id == trace.c.trace_id, annotation.c.project_id == trace.c.project_id)
         )
-    time_of_it = (trace.c.project_id == project_id, trace.c.start_time >= since, trace.c.start_time < until)
-    newest = query.where(*time_of_it, *where).order_by(trace.c.start_time.desc(), trace.c.id.desc())
-    return newest.limit(ROWS_READ + AT_ONCE)
+    return query
+
+
+def _of(project_id: int, since: int, until: int) -> tuple[ColumnElement[bool], ...]:
+    return trace.c.project_id == project_id, trace.c.start_time >= since, trace.c.start_time < until
 
 
 def _values(told: tuple[Any, ...], by: TraceBy) -> list[str | None]:
@@ -194,37 +141,3 @@ def _values(told: tuple[Any, ...], by: TraceBy) -> list[str | None]:
     if by == "tag":
         return list(dict.fromkeys([*json.loads(told[0]), *(json.loads(told[1]) if told[1] else ())])) or [None]
     return [told[0]]
-
-
-def _series(sums: dict[tuple[str | None, int], _Sum], limit: int) -> tuple[Series, ...]:
-    counts: Counter[str | None] = Counter()
-    for (value, _), found in sums.items():
-        counts[value] += found.count
-    ordered = sorted(counts, key=lambda value: (-counts[value], value or ""))
-    places = {value: min(place, limit) for place, value in enumerate(ordered)}
-    merged: dict[int, dict[int, _Sum]] = {}
-    for (value, at), found in sums.items():
-        merged.setdefault(places[value], {}).setdefault(at, _Sum()).add(found)
-    done: list[Series] = []
-    for place in sorted(merged):
-        [one] = _one(merged[place])
-        other = place == limit
-        done.append(Series(None if other else ordered[place], other, one.totals, one.points))
-    return tuple(done)
-
-
-def _one(sums: dict[int, _Sum]) -> tuple[Series, ...]:
-    total = _Sum()
-    points = [Point(UnixNanos(at), sums[at].figures()) for at in sorted(sums)]
-    for found in sums.values():
-        total.add(found)
-    return (Series(None, False, total.figures(), tuple(points)),) if points else ()
-
-
-def _percentiles(durations: list[int]) -> Percentiles | None:
-    if not durations:
-        return None
-    durations.sort()
-    count = len(durations)
-    p50, p95, p99 = (Nanos(durations[-(-count * percent // 100) - 1]) for percent in (50, 95, 99))
-    return Percentiles(Nanos(sum(durations) // count), p50, p95, p99)
