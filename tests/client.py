@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tracer.store.engine import Store
 
 ROOT = Path(__file__).resolve().parent.parent
+MANY = 100_000
+"""New projects that a service for tests takes: each test has its own."""
+
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 Body: TypeAlias = "bytes | Message"
 
@@ -108,7 +111,7 @@ def in_process(db: str, **settings: object) -> Iterator[Service]:
     from tracer.store.engine import Store
     from tracer.store.migrate import migrate
 
-    checked = Settings.model_validate({"port": 0, "db": db, **settings})
+    checked = Settings.model_validate({"port": 0, "db": db, "new_projects": MANY, **settings})
     migrate(checked.database_url)
     store = Store(checked.database_url, read_connections=checked.read_threads)
     app = create_app(checked, store)
@@ -215,7 +218,7 @@ class Process:
         self.popen = subprocess.Popen(
             [sys.executable, *(["-c", OBEY] if obedient else []), *serve],
             cwd=ROOT,
-            env=clean_environment(**variables),
+            env=clean_environment(**{"STEPSCOPE_NEW_PROJECTS": str(MANY), **variables}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -49,6 +49,7 @@ from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerErr
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.newcomers import NewProjects
 from tracer.ingest.privacy import Privacy
 from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
@@ -149,7 +150,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         open_server=not settings.needs_sign_in,
     )
     privacy = Privacy(store)
-    ingest = otlp.Ingest(settings, prices, writer, threads, retention, otlp.Budget(settings.ingest_memory), privacy)
+    budget, newcomers = otlp.Budget(settings.ingest_memory), NewProjects(store, settings.new_projects)
+    ingest = otlp.Ingest(settings, prices, writer, threads, retention, budget, privacy, newcomers)
     over_grpc = _grpc_door(ingest, doors) if settings.grpc_port is not None else None
 
     @asynccontextmanager

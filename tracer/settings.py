@@ -145,6 +145,13 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days that a line of the audit log is kept, of which there are a million at most.",
     )
+    new_projects: int = Field(
+        100,
+        ge=0,
+        le=100_000,
+        description="Projects without a key that there may be: what names yet another is stored in default, and its "
+        "sender is told.",
+    )
     read_threads: int = Field(16, ge=2, le=128, description="Threads that answer pages and queries.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the server logs to standard error."

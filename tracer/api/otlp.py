@@ -20,7 +20,8 @@ from starlette.requests import ClientDisconnect
 from tracer.api.answers import JSON, PROTOBUF, JsonAnswer, media_type
 from tracer.auth import Caller
 from tracer.errors import BadPayload, Overloaded, TooLarge, TooSlow, Unavailable, UnsupportedMedia
-from tracer.ingest.prepare import overruled, prepare, project_of
+from tracer.ingest.newcomers import NOBODY, NewProjects
+from tracer.ingest.prepare import DEFAULT_PROJECT, overruled, prepare, project_name, project_of
 from tracer.ingest.privacy import Privacy
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
@@ -84,7 +85,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Ingest:
-    """What the OTLP routes share: settings, the writer, threads to decode on, what is too old, the budget."""
+    """What the OTLP routes share: settings, writer, threads, what is too old or hidden, new projects, the budget."""
 
     settings: Settings
     prices: PriceBook
@@ -93,6 +94,7 @@ class Ingest:
     retention: Retention
     budget: Budget
     privacy: Privacy
+    newcomers: NewProjects
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a body over LARGE is inflated: what it takes is known only then."""
 
@@ -167,8 +169,9 @@ def accept_traces(ingest: Ingest, body: bytes, json: bool, place: Place) -> Acce
     decoded = decode_traces(body, json=json)
     young = ingest.retention.refuse_old(decoded.spans, lambda span: span.start_time, decoded.rejected)
     place.note_overruled(young, decoded.rejected)
-    young = ingest.privacy.hold(young, place.project, decoded.rejected)
-    spans = prepare(young, asked_project=place.project, prices=ingest.prices)
+    moved = _moved(ingest, young, place, decoded.rejected)
+    young = ingest.privacy.hold(young, place.project, decoded.rejected, moved=moved)
+    spans = prepare(young, asked_project=place.project, prices=ingest.prices, moved=moved)
     return Accepted(ingest.writer.submit(spans) if spans else None, decoded.rejected)
 
 
@@ -178,9 +181,19 @@ def accept_logs(ingest: Ingest, body: bytes, json: bool, place: Place) -> Accept
     # A record without a time is as young as its arrival.
     young = ingest.retention.refuse_old(decoded.logs, lambda log: log.time or time.time_ns(), decoded.rejected)
     place.note_overruled(young, decoded.rejected)
-    young = ingest.privacy.hold(young, place.project, decoded.rejected)
-    logs = [(project_of(log, place.project), log) for log in young]
+    moved = _moved(ingest, young, place, decoded.rejected)
+    young = ingest.privacy.hold(young, place.project, decoded.rejected, moved=moved)
+    asked = project_name(place.project) if place.project else None
+    named = [(project_of(log, asked), log) for log in young]
+    logs = [(DEFAULT_PROJECT if project in moved else project, log) for project, log in named] if moved else named
     return Accepted(ingest.writer.submit((), logs) if logs else None, decoded.rejected)
+
+
+def _moved(
+    ingest: Ingest, records: Sequence[SpanRecord | LogRecord], place: Place, rejected: Rejections
+) -> frozenset[str]:
+    """The projects that are named and made no more; a key's own project is there."""
+    return NOBODY if place.bound is not None else ingest.newcomers.hold(records, place.asked, rejected)
 
 
 def traces_answer(rejected: Rejections) -> ExportTraceServiceResponse:

@@ -201,6 +201,8 @@ def add_score(request: Request, given: ScoreIn) -> Any:
                 name = trace_by_id(conn, scope=reader.scope, trace_id=given.trace_id).project
         except NotFound:
             name = DEFAULT_PROJECT
+    if name in request.app.state.ingest.newcomers.too_many([name]):
+        name = DEFAULT_PROJECT
     new = NewScore(
         trace_id=bytes.fromhex(given.trace_id),
         span_id=None if given.span_id is None else bytes.fromhex(given.span_id),

@@ -80,7 +80,7 @@ class PreparedSpan(msgspec.Struct, gc=False):
 
 def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
     """The project's name: the header's, else the resource's or the span's own word for it, else `default`."""
-    return asked or _named_in(record.resource) or _named_in(record.attributes) or DEFAULT_PROJECT
+    return asked or named_in(record.resource) or named_in(record.attributes) or DEFAULT_PROJECT
 
 
 def overruled(records: Sequence[SpanRecord | LogRecord], *, asked: str | None, bound: str) -> int:
@@ -88,12 +88,13 @@ def overruled(records: Sequence[SpanRecord | LogRecord], *, asked: str | None, b
     if asked is not None and asked.strip():
         return len(records) if project_name(asked) != bound else 0
     # Records share their resources: each is asked once for its project.
-    of_resource = {id(record.resource): _named_in(record.resource) for record in records}
-    named = (of_resource[id(record.resource)] or _named_in(record.attributes) for record in records)
+    of_resource = {id(record.resource): named_in(record.resource) for record in records}
+    named = (of_resource[id(record.resource)] or named_in(record.attributes) for record in records)
     return sum(name is not None and name != bound for name in named)
 
 
-def _named_in(attributes: Attributes) -> str | None:
+def named_in(attributes: Attributes) -> str | None:
+    """The project that attributes name; None when they name none."""
     for key in ("stepscope.project", "openinference.project.name"):
         name = attributes.get(key)
         if isinstance(name, str) and name.strip():
@@ -107,17 +108,24 @@ def project_name(text: str) -> str:
     return text if len(text) <= NAME_LIMIT else text[: NAME_LIMIT - 1] + "…"
 
 
-def prepare(records: list[SpanRecord], *, asked_project: str | None, prices: PriceBook) -> list[PreparedSpan]:
+def prepare(
+    records: list[SpanRecord], *, asked_project: str | None, prices: PriceBook, moved: frozenset[str] = frozenset()
+) -> list[PreparedSpan]:
     """Read each record's facts and price, and encode its body.
 
-    `asked_project` is the header's, None when it was not sent.
+    `asked_project` is the header's, None when it was not sent; what is for a project in `moved` goes to `default`.
     """
     encoder = BodyEncoder()
     asked = project_name(asked_project) if asked_project and asked_project.strip() else None
     # Spans share their resources: each is read once.
     resources = {id(record.resource): record.resource for record in records}
-    shared = {key: (asked or _named_in(resource), read_resource(resource)) for key, resource in resources.items()}
-    return [_prepare(record, encoder, *shared[id(record.resource)], prices) for record in records]
+    shared = {key: (asked or named_in(resource), read_resource(resource)) for key, resource in resources.items()}
+    prepared = [_prepare(record, encoder, *shared[id(record.resource)], prices) for record in records]
+    if moved:
+        for span in prepared:
+            if span.project in moved:
+                span.project = DEFAULT_PROJECT
+    return prepared
 
 
 def price_of(record: SpanRecord, facts: Facts, prices: PriceBook) -> Price:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 
-from tracer.ingest.prepare import project_name, project_of
+from tracer.ingest.prepare import DEFAULT_PROJECT, project_name, project_of
 from tracer.ingest.rules import NO_RULES, Rules, rules_of_row
 from tracer.otlp.decode import Rejections
 from tracer.otlp.records import Attributes, LogRecord, SpanRecord
@@ -75,12 +75,18 @@ class Privacy:
         return found.rules
 
     def hold(
-        self, records: Sequence[Record], asked: str | None, rejected: Rejections, *, now: int | None = None
+        self,
+        records: Sequence[Record],
+        asked: str | None,
+        rejected: Rejections,
+        *,
+        moved: frozenset[str] = frozenset(),
+        now: int | None = None,
     ) -> list[Record]:
         """The records that their projects' rules let in, with what is to be hidden hidden.
 
-        `asked` is the project for all of them; None where each names its own. What is older than its project keeps is
-        counted as refused, with the reason.
+        `asked` is the project for all of them; None where each names its own; what is for one in `moved` goes to
+        `default`. What is older than its project keeps is counted as refused, with the reason.
         """
         rules = self.all()
         if not rules:
@@ -92,6 +98,8 @@ class Privacy:
         held: list[Attributes] = []
         for record in records:
             mine = name or project_of(record, None)
+            if mine in moved:
+                mine = DEFAULT_PROJECT
             rule = rules.get(mine, NO_RULES)
             at = record.start_time if isinstance(record, SpanRecord) else record.time or now
             if rule.retention_days is not None and at < now - rule.retention_days * DAY:
