@@ -32,6 +32,7 @@ from tracer.api import (
     keys,
     metrics,
     otlp,
+    prometheus,
     rules,
     scores,
     search,
@@ -44,7 +45,8 @@ from tracer.api import compare as compare_api
 from tracer.api import live as live_api
 from tracer.api import prices as prices_api
 from tracer.api.answers import JsonAnswer, refusal
-from tracer.auth import ROUTES, Caller, Doors, Right, check_right, identify, identify_at_once
+from tracer.api.description import describe
+from tracer.auth import ROUTES, Caller, Doors, Right, check_right, identify, identify_at_once, methods_of
 from tracer.errors import BadRequest, BadSetting, Forbidden, NotFound, TracerError
 from tracer.guard import Guard, mark
 from tracer.ingest.apply import Changes
@@ -101,7 +103,7 @@ WRITE_OUT_S = 1.0
 
 DECODE_THREADS = max(2, min(4, os.cpu_count() or 2))
 MACHINE_PATHS = ("/v1/", "/v2/", "/api/", "/otel/", "/agents/", "/runs/", "/info", "/version")
-MACHINE_PATHS += ("/healthz", "/readyz", "/openapi.json", "/mcp")
+MACHINE_PATHS += ("/healthz", "/readyz", "/metrics", "/openapi.json", "/mcp")
 """Refusals of these are for programs; of all others, for people."""
 
 
@@ -190,6 +192,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         openapi_url=None,
         dependencies=[Depends(authorize)],
     )
+    app.state.description = None
     app.state.settings = settings
     app.state.store = store
     app.state.doors = doors
@@ -229,6 +232,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         prices_api.router,
         status.router,
         health.router,
+        prometheus.router,
         trace_list.router,
         facets.router,
         peek.router,
@@ -302,7 +306,10 @@ def _answered(log: AuditLog, state: Mapping[str, Any], status: int) -> None:
 
 async def _openapi(request: Request) -> Response:
     """The description of the REST interface."""
-    return JsonAnswer(request.app.openapi())
+    state = request.app.state
+    if state.description is None:
+        state.description = await to_thread.run_sync(describe, request.app)
+    return JsonAnswer(state.description)
 
 
 def answer_refusal(request: Request, problem: TracerError) -> Response:
@@ -342,6 +349,9 @@ async def _http_error(request: Request, problem: Exception) -> Response:
     named.code = {404: "not_found", 405: "method_not_allowed"}.get(problem.status_code, "refused")
     answer = answer_refusal(request, named)
     answer.headers.update(problem.headers or {})
+    if problem.status_code == 405:
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        answer.headers["allow"] = ", ".join(methods_of(path))
     return answer
 
 

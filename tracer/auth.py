@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -101,6 +102,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/v1/status"): Right.read,
     ("GET", "/healthz"): Right.public,
     ("GET", "/readyz"): Right.public,
+    ("GET", "/metrics"): Right.read,
     ("GET", "/openapi.json"): Right.public,
     ("GET", "/"): Right.read,
     ("GET", "/traces/{trace_id}"): Right.read,
@@ -172,6 +174,17 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/static/{digest}/{name:path}"): Right.public,
 }
 """Every route of the service. A route that is not here is refused, and a test fails for it."""
+
+
+_PATTERNS = [
+    (method, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.sub(r"\\{\w+:path\\}", ".+", re.escape(path)))))
+    for method, path in ROUTES
+]
+
+
+def methods_of(path: str) -> list[str]:
+    """The methods that an address takes, whatever stands in its places."""
+    return sorted({method for method, pattern in _PATTERNS if pattern.fullmatch(path)})
 
 
 SHARED_ROUTES = frozenset(

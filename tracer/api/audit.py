@@ -27,7 +27,11 @@ COLUMNS = ("time", "who", "kind", "action", "project", "target", "detail", "addr
 MEDIA = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 
-@router.get("/audit", response_model=schemas.AuditLog)
+@router.get(
+    "/audit",
+    response_model=schemas.AuditLog,
+    responses={200: {"content": {"application/x-ndjson": {}, "text/csv": {}}}},
+)
 def list_audit(
     request: Request,
     who: Annotated[str, Query(max_length=300, description="Part of an address or a key's name.")] = "",

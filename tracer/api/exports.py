@@ -30,7 +30,14 @@ ENDINGS = {"otlp": ("jsonl", "application/x-ndjson"), "json": ("json", "applicat
 _encode = msgspec.json.Encoder().encode
 
 
-@router.get("/traces/{trace_id}/export", response_class=StreamingResponse)
+LINES = {"schema": {"type": "string"}}
+
+
+@router.get(
+    "/traces/{trace_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": LINES, "application/json": {}}, "description": "The trace"}},
+)
 def export_trace(
     request: Request,
     trace_id: TraceId,
@@ -58,7 +65,20 @@ def export_trace(
     return StreamingResponse(parts, media_type=media, headers=headers)
 
 
-@router.get("/export", response_class=StreamingResponse)
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {
+                "application/x-ndjson": LINES,
+                "text/csv": LINES,
+                "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+            },
+            "description": "What was found",
+        }
+    },
+)
 def export_traces(
     request: Request,
     project: ProjectName = None,

@@ -8,6 +8,7 @@ import time
 from fastapi import APIRouter, Request, Response
 
 from tracer import __version__
+from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.errors import TracerError
 from tracer.ingest.writer import Writer
@@ -49,13 +50,13 @@ class Readiness:
         return self._writer.problem if self._writer is not None else None
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model=schemas.Health)
 async def healthz() -> Response:
     """The process is alive."""
     return JsonAnswer({"status": "ok", "version": __version__})
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=schemas.Readiness, responses={503: {"model": schemas.Readiness}})
 def readyz(request: Request) -> Response:
     """The database can be reached, has this version's schema and takes spans; 503 with the reason otherwise."""
     problem = request.app.state.readiness.problem()

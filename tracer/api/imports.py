@@ -34,7 +34,9 @@ TRACES_AT_ONCE = 100
 @router.post(
     "/import",
     response_model=schemas.Import,
-    openapi_extra={"requestBody": {"content": {"application/x-ndjson": {}}, "required": True}},
+    openapi_extra={
+        "requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}
+    },
 )
 async def import_traces(request: Request) -> Response:
     """Take lines of `/api/v1/export?format=jsonl`; sent again they change nothing.

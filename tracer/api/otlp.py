@@ -129,6 +129,9 @@ class Place:
 Accept: TypeAlias = Callable[[Ingest, bytes, bool, Place], Accepted]
 """Decodes an inflated body (JSON when True) for its place and hands it to the writer; runs on a thread."""
 
+OBJECT = {"schema": {"type": "object", "description": "As OpenTelemetry's specification has it"}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 METRICS_MESSAGE = "Metrics are not stored here; traces and logs are."
 
 
@@ -153,6 +156,11 @@ async def receive_metrics(request: Request) -> Response:
     return _answer(request, metrics_answer(), {"errorMessage": METRICS_MESSAGE})
 
 
+def _bodies(path: str) -> dict[str, Any]:
+    """What a path takes; of metrics nothing is read."""
+    return {JSON: {} if path in METRICS else OBJECT, PROTOBUF: BINARY}
+
+
 for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRICS, receive_metrics)):
     for _path in _paths:
         router.add_api_route(
@@ -160,7 +168,8 @@ for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRI
             _receiver,
             methods=["POST"],
             include_in_schema=_path.startswith("/v1/"),
-            openapi_extra={"requestBody": {"content": {JSON: {}, PROTOBUF: {}}, "required": True}},
+            openapi_extra={"requestBody": {"content": _bodies(_path), "required": _path not in METRICS}},
+            responses={200: {"content": {JSON: OBJECT, PROTOBUF: BINARY}, "description": "It is on disk"}},
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 StatusWord = Literal["ok", "error", "unset", "running", "abandoned"]
 KindWord = Literal[
@@ -512,15 +512,24 @@ class Import(Answer):
     rejected: Rejected
 
 
+Dollars = Annotated[
+    Decimal,
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,9}(\\.[0-9]{1,9})?$"}]}
+    ),
+]
+"""A price: answered as a number, taken as a text as well, so that no digit is lost."""
+
+
 class OwnPrice(Answer):
     """One entry of your own price table: dollars for a million tokens."""
 
     model: str = Field(min_length=1, description="As the client sends it, in any case; * stands for any characters.")
     provider: str | None = Field(None, description="Only when this provider is named; * as above.")
-    input: Decimal
-    output: Decimal | None = None
-    cached_input: Decimal | None = None
-    cache_write: Decimal | None = None
+    input: Dollars
+    output: Dollars | None = None
+    cached_input: Dollars | None = None
+    cache_write: Dollars | None = None
     from_: str | None = Field(None, alias="from", description="The day (UTC) from which on it holds; null for always.")
 
 
@@ -650,6 +659,20 @@ class Comparison(Answer):
     counts: ComparedCounts
     items: list[ComparedLine]
     next_cursor: str | None
+
+
+class Health(Answer):
+    """The process is alive."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Readiness(Answer):
+    """Whether spans are taken, and why not."""
+
+    status: Literal["ok", "degraded"]
+    reason: str | None = None
 
 
 class IndexStatus(Answer):

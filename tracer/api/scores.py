@@ -49,6 +49,11 @@ def _value(value: object) -> float | bool | str:
     raise ValueError("must be a finite number, true, false or a text")
 
 
+def hex_schema(digits: int) -> WithJsonSchema:
+    """How the description tells of an id."""
+    return WithJsonSchema({"type": "string", "pattern": f"^[0-9a-fA-F]{{{digits}}}$"})
+
+
 def _hex(digits: int) -> AfterValidator:
     def check(text: str) -> str:
         if re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", text) is None or not text.strip("0"):
@@ -66,7 +71,8 @@ def _tags(tags: list[str] | None) -> list[str] | None:
     return [clean(tag).strip() for tag in tags]
 
 
-TraceHex = Annotated[str, _hex(32)]
+TraceHex = Annotated[str, _hex(32), hex_schema(32)]
+SpanHex = Annotated[str, _hex(16), hex_schema(16)]
 
 
 class ScoreIn(BaseModel):
@@ -86,7 +92,7 @@ class ScoreIn(BaseModel):
     )
 
     trace_id: TraceHex
-    span_id: Annotated[str, _hex(16)] | None = Field(None, description="Without it the whole trace is scored.")
+    span_id: SpanHex | None = Field(None, description="Without it the whole trace is scored.")
     name: str = Field(min_length=1, max_length=200, pattern=r"\S")
     value: Annotated[
         Any,

@@ -118,7 +118,7 @@ class ViewIn(BaseModel):
     project: str = Field(max_length=400)
     name: Annotated[str, AfterValidator(_name)] = Field(max_length=200)
     q: str = Field("", max_length=4000)
-    order: str = Field(NEWEST_FIRST, max_length=40)
+    order: str = Field(NEWEST_FIRST, max_length=40, json_schema_extra={"enum": list(ORDERS)})
     columns: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
 
 

@@ -12,10 +12,10 @@ from tracer.auth import Caller
 from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
-from tracer.queries.found import found_spans, found_traces, read_q
+from tracer.queries.found import SPAN_ORDERS, found_spans, found_traces, read_q
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.steps import step, steps, tree
-from tracer.queries.traces import newest_traces, trace_by_id
+from tracer.queries.traces import ORDERS, newest_traces, trace_by_id
 from tracer.search.tree import Node
 from tracer.settings import Settings
 from tracer.store.engine import Store
@@ -52,6 +52,10 @@ SearchText = Annotated[
 Bodies = Annotated[bool, Query(description="false leaves input, output, attributes and events out.")]
 
 
+Order = Annotated[str, Query(max_length=40, json_schema_extra={"enum": list(ORDERS)})]
+SpanOrder = Annotated[str, Query(max_length=40, json_schema_extra={"enum": list(SPAN_ORDERS)})]
+
+
 class Reader:
     """What a route needs to answer: the store, the caller's scope, settings."""
 
@@ -80,7 +84,7 @@ def list_traces(
     q: SearchText = "",
     since: Annotated[Moment, Query(alias="from")] = None,
     until: Annotated[Moment, Query(alias="to")] = None,
-    order: Annotated[str, Query(max_length=40)] = "-start_time",
+    order: Order = "-start_time",
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Response:
@@ -117,7 +121,7 @@ def search_spans(
     q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="Spans that began then or later.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Spans that began before.")] = None,
-    order: Annotated[str, Query(max_length=40)] = "-start_time",
+    order: SpanOrder = "-start_time",
     limit: Limit = 50,
     cursor: CursorText = None,
     bodies: Bodies = False,

@@ -113,6 +113,7 @@ class Writer:
         self._failed: tuple[float, str] | None = None
         self._committed_at = float("-inf")
         self._rate: deque[tuple[float, int]] = deque(maxlen=RATE_COMMITS)
+        self.spans_written = 0
         self._pruned_at = self._folded_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -286,6 +287,7 @@ class Writer:
         self._failed = None
         self._committed_at = time.monotonic()
         self._rate.append((self._committed_at, len(spans)))
+        self.spans_written += len(spans)
         if changes.traces:
             self._tell(changes)
         return changes.refused

@@ -20,9 +20,10 @@ router = APIRouter(prefix="/api/v1", tags=["traces"])
     "/traces/{trace_id}/markdown",
     response_class=Response,
     responses={
-        200: {"content": {"text/markdown": {}}, "description": "The trace as a model can read it"},
-        400: {"description": "A parameter that cannot be read"},
-        404: {"description": "No such trace, or no such step in it"},
+        200: {
+            "content": {"text/markdown": {"schema": {"type": "string"}}},
+            "description": "The trace as a model can read it",
+        },
     },
 )
 def get_markdown(
