@@ -35,7 +35,11 @@ MAY: Mapping[str, frozenset[Right]] = {
 """What each kind of caller may do: written down here once more, so that a change of it is meant."""
 
 
-BODIES = {"/api/v1/traces/{trace_id}": {"note": "mine"}}
+BODIES: Mapping[str, Mapping[str, Any]] = {
+    "/api/v1/traces/{trace_id}": {"note": "mine"},
+    "/api/v1/alerts/{alert_id}": {"view_id": 1, "name": "x", "measure": "count", "threshold": 1, "window_minutes": 1},
+    "/api/v1/alerts/{alert_id}/mute": {"until": None},
+}
 """What a route has to be sent to be asked at all; else it is sent nothing."""
 
 
@@ -89,6 +93,11 @@ def filled(client: Client) -> dict[str, str]:
     score = client.post("/api/v1/scores", json={"trace_id": trace, "name": "good", "value": 1, "comment": SECRET})
     share = client.post("/api/v1/shares", json={"trace_id": trace})
     view = client.post("/api/v1/views", json={"project": "a", "name": SECRET, "q": SECRET})
+    watched = {"view_id": view.json()["id"], "name": "x", "measure": "count", "threshold": 1e9, "window_minutes": 1}
+    # The walks below delete the first of what has a number, and try none out.
+    for name in ("first", SECRET):
+        hook = "https://hooks.example.com/not-called"
+        alert = client.post("/api/v1/alerts", json={**watched, "name": name, "url": hook})
     return {
         "trace_id": trace,
         "span_id": one["spanId"],
@@ -99,6 +108,7 @@ def filled(client: Client) -> dict[str, str]:
         "score_id": score.json()["id"],
         "share_id": str(share.json()["id"]),
         "view_id": str(view.json()["id"]),
+        "alert_id": str(alert.json()["id"]),
         "deletion_id": str(client.delete(f"/api/v1/traces/{gone['traceId']}").json()["id"]),
         "gone": gone["traceId"],
         "token": "x",
@@ -154,7 +164,18 @@ def test_R63_no_route_shows_or_changes_another_projects_data(house: House, calle
     owner = "server admin"
     before = asked(house, owner, "GET", f"/api/v1/traces/{house.places['trace_id']}")
     held = MAY["admin" if caller == "admin of b" else caller.removesuffix(" of b")]
-    named = ("trace_id", "slug", "score_id", "share_id", "view_id", "deletion_id", "key_id", "session_id", "user_id")
+    named = (
+        "trace_id",
+        "slug",
+        "score_id",
+        "share_id",
+        "view_id",
+        "alert_id",
+        "deletion_id",
+        "key_id",
+        "session_id",
+        "user_id",
+    )
     for (method, path), right in ROUTES.items():
         if right is Right.public or right not in held or right is Right.ingest:
             continue

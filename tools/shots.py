@@ -42,6 +42,7 @@ PAGES = {
     "metrics": ("/p/{slug}/metrics", "#charts[data-drawn]"),
     "metrics-by-user": ("/p/{slug}/metrics?of=traces&by=user", "#charts[data-drawn]"),
     "scores": ("/p/{slug}/scores", "h1"),
+    "alerts": ("/p/{slug}/alerts", "h1"),
     "prices": ("/settings/prices", "h1"),
     "nothing": ("/p/{slug}/traces?q=user:nobody", ".narrow"),
     "missing": ("/p/nobody/traces", "h1"),

@@ -22,7 +22,9 @@ from tracer.access.audit import REFUSED, AuditLog, Deed, deed_of
 from tracer.access.ring import KeyRing
 from tracer.access.sessions import Sessions
 from tracer.access.throttle import Throttle
+from tracer.alerts.watch import Watcher
 from tracer.api import (
+    alerts,
     audit,
     compat,
     deletions,
@@ -74,6 +76,7 @@ from tracer.pages import (
     transcript,
     wiring,
 )
+from tracer.pages import alerts as alerts_page
 from tracer.pages import audit as audit_page
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
@@ -142,6 +145,12 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     rereader = Rereader(store, writer, prices)
     beside = BESIDE_AFTER_S if cores() > 1 else None
     indexer = Indexer(store, on=searching, busy=lambda: writer.busy, beside_after=beside)
+    watcher = Watcher(
+        store,
+        searching=searching,
+        private=settings.calls_private_webhooks,
+        abandoned_after=settings.abandoned_after,
+    )
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
     log = AuditLog(store, later=writer.run, days=settings.audit_days)
@@ -167,6 +176,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         # Half a second of reading, which no request should wait for.
         Thread(target=prices.load, name="prices", daemon=True).start()
         indexer.start()
+        watcher.start()
         try:
             yield
         finally:
@@ -176,6 +186,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             if over_grpc is not None:
                 await over_grpc.stop()
             await to_thread.run_sync(lambda: rereader.stop(within=WRITE_OUT_S))
+            await to_thread.run_sync(lambda: watcher.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: indexer.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: deleter.stop(within=WRITE_OUT_S))
             await to_thread.run_sync(lambda: writer.stop(within=WRITE_OUT_S))
@@ -205,6 +216,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.writer = writer
     app.state.deleter = deleter
     app.state.rereader = rereader
+    app.state.watcher = watcher
     app.state.prices = prices
     app.state.skeletons = SkeletonCache()
     app.state.open_server = doors.open_server
@@ -217,6 +229,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         compat.router,
         traces.router,
         search.router,
+        alerts.router,
         deletions.router,
         exports.router,
         imports.router,
@@ -246,6 +259,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         mcp_door.router,
         steps_page.router,
         scores_page.router,
+        alerts_page.router,
         live_page.router,
         prices_page.router,
         keys_page.router,

@@ -68,6 +68,7 @@ def cli() -> None:
 @_setting("max_size", "SIZE")
 @_setting("audit_days", "DAYS")
 @_setting("new_projects", "NUMBER")
+@_setting("private_webhooks", "auto|on|off")
 @_setting("read_threads", "NUMBER")
 @_setting("log_level", "LEVEL")
 def serve(config: str | None, **flags: str | None) -> None:

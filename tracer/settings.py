@@ -152,6 +152,11 @@ class Settings(BaseSettings):
         description="Projects without a key that there may be: what names yet another is stored in default, and its "
         "sender is told.",
     )
+    private_webhooks: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether alerts may be posted to addresses in private networks; auto: only where nobody has to "
+        "sign in.",
+    )
     read_threads: int = Field(16, ge=2, le=128, description="Threads that answer pages and queries.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the server logs to standard error."
@@ -216,6 +221,11 @@ class Settings(BaseSettings):
         if self.sign_in == "auto":
             return self.beyond_loopback or not LOOPBACK.issuperset(self.allowed_hosts)
         return self.sign_in == "on"
+
+    @property
+    def calls_private_webhooks(self) -> bool:
+        """True when alerts may be posted into private networks."""
+        return not self.needs_sign_in if self.private_webhooks == "auto" else self.private_webhooks == "on"
 
     @classmethod
     def settings_customise_sources(

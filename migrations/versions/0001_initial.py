@@ -402,6 +402,71 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "alert",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("view_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("score", sa.Text(), nullable=True),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("threshold", sa.Double(), nullable=False),
+        sa.Column("time_window", sa.BigInteger(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("muted_until", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("told", sa.Text(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("traces", sa.BigInteger(), nullable=True),
+        sa.Column("whole", sa.SmallInteger(), nullable=False),
+        sa.Column("checked_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["view_id"], ["saved_view.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("project_id", "name", name="alert_identity"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("alert_due", "alert", ["next_at"], unique=False)
+    op.create_table(
+        "alert_event",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("alert_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("traces", sa.BigInteger(), nullable=True),
+        sa.Column("delivery", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("next_try_at", sa.BigInteger(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("alert_event_newest", "alert_event", ["alert_id", "id"], unique=False)
+    op.create_index(
+        "alert_event_waiting",
+        "alert_event",
+        ["alert_id", "id"],
+        sqlite_where=sa.text("delivery = 'waiting'"),
+        postgresql_where=sa.text("delivery = 'waiting'"),
+    )
+    op.create_table(
+        "alert_state",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.execute("INSERT INTO alert_state (id, owner, until) VALUES (1, '', 0)")
+    op.create_table(
         "share",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
@@ -525,6 +590,12 @@ def downgrade() -> None:
     op.drop_table("deletion")
     op.drop_index("share_of_trace", table_name="share")
     op.drop_table("share")
+    op.drop_table("alert_state")
+    op.drop_index("alert_event_waiting", table_name="alert_event")
+    op.drop_index("alert_event_newest", table_name="alert_event")
+    op.drop_table("alert_event")
+    op.drop_index("alert_due", table_name="alert")
+    op.drop_table("alert")
     op.drop_table("saved_view")
     op.drop_index("annotation_named", table_name="annotation")
     op.drop_table("annotation")

@@ -47,6 +47,9 @@ def test_axe_finds_no_serious_violation_on_any_page(
         given = {"trace_id": traces[-1].id, "project": project, "name": "helpful", "value": ago / 1000}
         service.post("/api/v1/scores", {**given, "source": "user"})
     home = f"/p/{project}"
+    view = service.post("/api/v1/views", {"project": project, "name": "Failed", "q": "status:error"})
+    limit = {"view_id": view["id"], "name": "Any", "measure": "count", "threshold": 9, "window_minutes": 5}
+    service.post("/api/v1/alerts", {**limit, "url": "http://127.0.0.1:9/"})
     pages = {
         f"{home}/traces": "#facets li",
         f"{home}/traces?q=stats:error": "#q-problem",
@@ -58,6 +61,7 @@ def test_axe_finds_no_serious_violation_on_any_page(
         f"{home}/users/mara": "th a",
         f"{home}/steps": ".spark",
         f"{home}/metrics": "#charts[data-drawn]",
+        f"{home}/alerts": "#form select",
         f"{home}/scores": ".spread-of",
         f"{home}/compare?a={traces[0].id}&b={traces[1].id}": ".row",
         "/settings/prices": "h1",

@@ -23,6 +23,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "user_id": "u-17",
     "session_id": "conversation-17",
     "trace_id": TRACE_ID,
+    "alert_id": 1,
     "at": 9,
     "values": 10,
     "by": "model",
@@ -261,6 +262,37 @@ def _page(*items: Any) -> dict[str, Any]:
     return {"items": list(items), "next_cursor": None}
 
 
+_ALERT_IN: Final = {
+    "view_id": 1,
+    "name": "Too many fail",
+    "measure": "error_rate",
+    "threshold": 5,
+    "window_minutes": 15,
+    "url": "https://hooks.example.com/services/T0/B0",
+}
+_ALERT: Final = {
+    "id": 1,
+    "project": PROJECT,
+    "view_id": 1,
+    "view": "Slow and failed",
+    "name": "Too many fail",
+    "measure": "error_rate",
+    "score": None,
+    "side": "above",
+    "threshold": 5.0,
+    "window_minutes": 15,
+    "webhook": "https://hooks.example.com",
+    "author": "mara@example.com",
+    "muted_until": None,
+    "state": "firing",
+    "since": "2026-11-22T14:00:30Z",
+    "value": 7.5,
+    "trace_count": 40,
+    "whole": True,
+    "checked_at": "2026-11-22T14:05:00Z",
+    "problem": None,
+}
+
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/traces"): _OTLP,
     ("POST", "/v1/logs"): _LOGS,
@@ -268,6 +300,9 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/api/v1/import"): _LINE,
     ("PATCH", "/api/v1/traces/{trace_id}"): {"tags": ["golden"], "note": "Good example of a refund."},
     ("POST", "/api/v1/views"): {"project": PROJECT, "name": "Slow and failed", "q": "status:error latency>10s"},
+    ("POST", "/api/v1/alerts"): _ALERT_IN,
+    ("PUT", "/api/v1/alerts/{alert_id}"): _ALERT_IN,
+    ("PUT", "/api/v1/alerts/{alert_id}/mute"): {"until": "2026-11-24T08:00:00Z"},
     ("POST", "/api/v1/scores"): {"trace_id": TRACE_ID, "name": "helpful", "value": True, "source": "user"},
     ("POST", "/api/v1/shares"): {"trace_id": TRACE_ID, "days": 7},
     ("POST", "/api/v1/keys"): {"project": PROJECT, "name": "web app", "right": "ingest"},
@@ -318,6 +353,24 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
     },
     ("GET", "/api/v1/views"): _page(_VIEW),
     ("POST", "/api/v1/views"): _VIEW,
+    ("GET", "/api/v1/alerts"): _page(_ALERT),
+    ("POST", "/api/v1/alerts"): _ALERT,
+    ("PUT", "/api/v1/alerts/{alert_id}"): _ALERT,
+    ("PUT", "/api/v1/alerts/{alert_id}/mute"): {**_ALERT, "muted_until": "2026-11-24T08:00:00Z"},
+    ("POST", "/api/v1/alerts/{alert_id}/test"): {"ok": True, "answer": "HTTP 200"},
+    ("GET", "/api/v1/alerts/{alert_id}/history"): _page(
+        {
+            "id": 12,
+            "at": "2026-11-22T14:00:30Z",
+            "event": "firing",
+            "value": 7.5,
+            "trace_count": 40,
+            "delivery": "sent",
+            "tries": 1,
+            "next_try_at": None,
+            "answer": "HTTP 200",
+        }
+    ),
     ("GET", "/api/v1/deletions/{deletion_id}"): _RECEIPT,
     ("GET", "/api/v1/export"): _LINE,
     ("POST", "/api/v1/import"): {"traces": 1, "spans": 2, "scores": 1, "rejected": {"count": 0, "message": ""}},

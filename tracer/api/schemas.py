@@ -463,6 +463,66 @@ class SavedViews(Answer):
     next_cursor: str | None
 
 
+class Alert(Answer):
+    """A saved view with a threshold, and how it stands; of its webhook only the host."""
+
+    id: int
+    project: str
+    view_id: int
+    view: str
+    name: str = Field(examples=["Too many fail"])
+    measure: Literal["count", "error_rate", "p95_ms", "cost_usd", "score"]
+    score: str | None
+    side: Literal["above", "below"]
+    threshold: float
+    window_minutes: int
+    webhook: str = Field(examples=["https://hooks.example.com"])
+    author: str | None
+    muted_until: str | None
+    state: Literal["ok", "firing"]
+    since: str
+    value: float | None = Field(description="What was measured last; null where there was nothing to measure.")
+    trace_count: int | None
+    whole: bool = Field(description="false: only the newest traces of the window were looked at.")
+    checked_at: str | None
+    problem: str | None = Field(description="Why it could not be measured the last time.")
+
+
+class Alerts(Answer):
+    """Alerts, first those that fire."""
+
+    items: list[Alert]
+    next_cursor: str | None
+
+
+class AlertEvent(Answer):
+    """What became of an alert at a moment, and what its webhook answered."""
+
+    id: int
+    at: str
+    event: Literal["firing", "ok", "test"]
+    value: float | None
+    trace_count: int | None
+    delivery: Literal["waiting", "sent", "failed", "muted"]
+    tries: int
+    next_try_at: str | None
+    answer: str | None = Field(examples=["HTTP 200"])
+
+
+class AlertHistory(Answer):
+    """What became of an alert, the newest first."""
+
+    items: list[AlertEvent]
+    next_cursor: str | None
+
+
+class AlertTest(Answer):
+    """What a webhook answered to a test."""
+
+    ok: bool
+    answer: str = Field(examples=["HTTP 200"])
+
+
 class SearchField(Answer):
     """One field of the search language."""
 

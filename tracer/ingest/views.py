@@ -33,5 +33,8 @@ def put_view(
 
 
 def drop_view(sql: Sql, view_id: int) -> None:
-    """Delete a saved search."""
+    """Delete a saved search. Raises Conflict while an alert watches it."""
+    watching = sql.rows("SELECT name FROM alert WHERE view_id = ? LIMIT 1", [view_id])
+    if watching:
+        raise Conflict(f"The alert {watching[0].name[:80]!r} watches this view: delete the alert first.")
     sql.run("DELETE FROM saved_view WHERE id = ?", [view_id])

@@ -428,6 +428,69 @@ saved_view = Table(
     sqlite_autoincrement=True,
 )
 
+# Alerts: a saved view, what is measured of it, where its threshold lies, whom to tell, and how it stands.
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("view_id", Rowid, ForeignKey("saved_view.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("measure", Text, nullable=False),
+    Column("score", Text),
+    Column("side", Text, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("time_window", BigInteger, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("muted_until", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("value", Double),
+    Column("traces", BigInteger),
+    Column("whole", SmallInteger, nullable=False),
+    Column("checked_at", BigInteger),
+    Column("problem", Text),
+    Column("next_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "name", name="alert_identity"),
+    # What is due to be measured.
+    Index("alert_due", "next_at"),
+    sqlite_autoincrement=True,
+)
+
+# What became of alerts, and what is still to be told.
+alert_event = Table(
+    "alert_event",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("alert_id", Rowid, ForeignKey("alert.id", ondelete="CASCADE"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", Double),
+    Column("traces", BigInteger),
+    Column("delivery", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", BigInteger),
+    Column("answer", Text),
+    Index("alert_event_newest", "alert_id", "id"),
+    # What is to be told.
+    _index_where("alert_event_waiting", "delivery = 'waiting'", "alert_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+# One row: which process watches the alerts, and until when.
+alert_state = Table(
+    "alert_state",
+    metadata,
+    Column("id", Rowid, primary_key=True, autoincrement=False),
+    Column("owner", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
 # Read-only links to one trace each; the secret in the link is kept as its hash.
 share = Table(
     "share",
