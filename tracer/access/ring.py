@@ -16,6 +16,7 @@ from tracer.access.keys import PREFIX_OF, Key, key_of_digest, note_use
 from tracer.access.secrets import SECRET_LIMIT, digest_of
 from tracer.errors import Unavailable
 from tracer.store.engine import Store
+from tracer.store.patience import Patience
 from tracer.units import MINUTE
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class KeyRing:
 
     def __init__(self, store: Store, *, later: Later) -> None:
         self._store = store
+        self._patience = Patience(store)
         self._later = later
         self._lock = threading.Lock()
         self._held: dict[bytes, tuple[float, Key]] = {}
@@ -73,8 +75,7 @@ class KeyRing:
 
     def _look_up(self, digest: bytes) -> Key | None:
         turn = self._turn
-        with self._store.reading() as connection:
-            key = key_of_digest(connection, digest)
+        key = self._patience.ask(lambda connection: key_of_digest(connection, digest))
         if key is None:
             return None
         with self._lock:

@@ -12,6 +12,7 @@ from tracer.otlp.decode import Rejections
 from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.store.engine import Store
 from tracer.store.models import access_key, project
+from tracer.store.patience import Patience
 from tracer.store.sql import chunked
 
 NOBODY: frozenset[str] = frozenset()
@@ -25,7 +26,7 @@ class NewProjects:
     """
 
     def __init__(self, store: Store, limit: int) -> None:
-        self._store = store
+        self._patience = Patience(store)
         self._limit = limit
         self._lock = threading.Lock()
         self._known = {DEFAULT_PROJECT}
@@ -37,14 +38,17 @@ class NewProjects:
         unknown = set(names) - self._known
         if not unknown:
             return NOBODY
-        with self._lock, self._store.reading() as connection:
-            there = _there(connection, unknown | self._coming)
+        with self._lock:
+            wanted = unknown | self._coming
+            there, made = self._patience.ask(
+                lambda connection: (_there(connection, wanted), _made_by_names(connection))
+            )
             self._known |= there
             self._coming -= there
             fresh = sorted(unknown - there - self._coming)
             if not fresh:
                 return NOBODY
-            room = max(0, self._limit - _made_by_names(connection) - len(self._coming))
+            room = max(0, self._limit - made - len(self._coming))
             self._coming.update(fresh[:room])
             return frozenset(fresh[room:])
 

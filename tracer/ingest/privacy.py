@@ -16,6 +16,7 @@ from tracer.otlp.decode import Rejections
 from tracer.otlp.records import Attributes, LogRecord, SpanRecord
 from tracer.store.engine import Store
 from tracer.store.models import project, project_rules
+from tracer.store.patience import Patience
 from tracer.units import DAY
 
 REMEMBERED_S = 1.0
@@ -47,7 +48,7 @@ class Privacy:
     """The rules of all projects, by the project's name. Callable from any thread."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._patience = Patience(store)
         self._lock = threading.Lock()
         self._known = _Known(float("-inf"), {})
         self._turn = 0
@@ -64,10 +65,8 @@ class Privacy:
         if known.until > time.monotonic():
             return known.rules
         turn = self._turn
-        with self._store.reading() as connection:
-            rows = connection.execute(
-                select(project_rules, project.c.name).join(project, project.c.id == project_rules.c.project_id)
-            ).all()
+        asked = select(project_rules, project.c.name).join(project, project.c.id == project_rules.c.project_id)
+        rows = self._patience.ask(lambda connection: connection.execute(asked).all())
         found = _Known(time.monotonic() + REMEMBERED_S, {row.name: rules_of_row(row) for row in rows})
         with self._lock:
             if turn == self._turn:
