@@ -111,6 +111,7 @@ def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard
     assert "/compare?" in page.url
     page.go_back()
 
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
     page.locator(f"#t-{first[0].id} .t-pick input").check()
     page.get_by_role("button", name="Delete").click()
     page.locator("#bulk").get_by_role("button", name="Delete").click()
