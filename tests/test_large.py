@@ -13,7 +13,7 @@ from tests.counts import counted
 SPANS = counted(10_000, 100_000)
 AT_ONCE = 5_000
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.soak]
 
 
 def test_R41_a_large_trace_is_stored_whole_paged_and_drawn_in_time(client: Client) -> None:

@@ -34,6 +34,7 @@ class Watched(Measured):
 
 
 @pytest.mark.serial
+@pytest.mark.soak
 def test_any_number_of_spans_leaves_in_constant_memory(start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
     # Held back, as many spans as these would be over the limit.
     spans, format = counted(18_000, 10_000_000), "otlp" if FULL else "jsonl"

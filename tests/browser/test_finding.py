@@ -120,6 +120,8 @@ def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard
     expect(page.locator(f"#t-{first[1].id} .t-tags")).to_contain_text("golden")
 
     page.keyboard.press(".")
+    expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(400)  # what the deletion set off is over
     service.send(Trace(), Sent("later"), project=project)
     page.wait_for_timeout(400)
     expect(page.locator("#traces tr")).to_have_count(3)

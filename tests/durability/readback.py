@@ -32,7 +32,7 @@ def hold_against(facts: Iterable[Sent], *, url: str, database: str, verified: bo
     _rows(wanted, database)
     with Client(url, project=PROJECT) as client:
         _summaries(wanted, client)
-        some = Random(0).sample(sorted(wanted), min(len(wanted), counted(60, 2_000)))
+        some = Random(0).sample(sorted(wanted), min(len(wanted), counted(20, 2_000)))
         for number in some:
             _whole_trace(wanted[number], client.trace(trace_id(number)))
         if not verified:

@@ -98,7 +98,7 @@ def test_r11_a_lock_of_another_program_slows_or_refuses_and_loses_nothing(
     with Senders(lambda: service.url, seed=11, pause_s=0.005) as senders:
         time.sleep(0.3)
         with locked(str(make_url(database).database)):
-            held_until = time.monotonic() + counted(6, 12)
+            held_until = time.monotonic() + counted(5, 12)
             assert_refused_in_time(service)
             wait_until(lambda: readiness(service) == (503, "degraded"), "its health says so", seconds=3)
             with Client(service.url) as client:
@@ -135,6 +135,7 @@ def test_r12_a_postgres_that_stops_crashes_or_hangs_refuses_and_recovers(
     hold_against(senders.traffic.facts, url=service.url, database=own_postgres.url)
 
 
+@pytest.mark.soak
 def test_r17_two_servers_on_one_database_lose_nothing_and_double_nothing(
     database_url: str, new_service: NewService
 ) -> None:
@@ -142,7 +143,7 @@ def test_r17_two_servers_on_one_database_lose_nothing_and_double_nothing(
     one.ready()
     two.ready()
     with Senders(lambda: one.url, lambda: two.url, seed=17, pause_s=0.005) as senders:
-        time.sleep(counted(2, 20))
+        time.sleep(counted(1, 20))
         two.kill()
         time.sleep(0.3)
         two.start()
@@ -166,6 +167,7 @@ def test_r17_pages_of_one_server_are_told_of_what_another_one_stored(
             assert next(line for line in lines if trace in line)
 
 
+@pytest.mark.soak
 def test_r17_a_batch_of_very_many_traces_is_taken_while_others_write(
     own_postgres: OwnPostgres, new_service: NewService
 ) -> None:

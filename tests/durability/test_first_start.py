@@ -41,7 +41,7 @@ def test_r15_a_first_start_that_is_killed_is_finished_by_the_next_one(
 ) -> None:
     chance = Random(15)
     service = new_service(empty_database_url)
-    for _ in range(counted(2, 30)):
+    for _ in range(counted(1, 30)):
         # From before Python has read the code to after the schema is made.
         time.sleep(chance.uniform(0.2, 1.6))
         service.kill()

@@ -18,7 +18,7 @@ from tests.durability.traffic import Senders
 
 pytestmark = pytest.mark.serial
 
-KILLS = counted(3, 50)
+KILLS = counted(2, 50)
 
 
 def test_r01_what_was_acknowledged_is_there_once_after_every_kill(database_url: str, new_service: NewService) -> None:
@@ -72,7 +72,7 @@ print(made, told.recorded, told.delivered, told.dropped)
 def test_r06_what_the_sdk_reports_as_delivered_is_there_once(database_url: str, new_service: NewService) -> None:
     service = new_service(database_url)
     service.ready()
-    seconds = counted(4, 60)
+    seconds = counted(3, 60)
     chance = Random(2)
     app = subprocess.Popen(
         [sys.executable, "-c", APP, service.url, str(seconds)],

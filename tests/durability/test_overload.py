@@ -74,7 +74,7 @@ def test_r28_overload_is_refused_in_time_and_what_was_acknowledged_is_readable(
     memory = 64 * MEBIBYTE
     service = new_service(database_url, "--ingest-memory", str(memory))
     service.ready()
-    until = time.monotonic() + counted(4, 15)
+    until = time.monotonic() + counted(3, 15)
     stored: dict[str, int] = {}
     answers: Counter[int] = Counter()
 
