@@ -61,6 +61,6 @@ $(READY): requirements.lock pyproject.toml sdk/pyproject.toml web/package.json w
 	@test -n "$(PYTHON)" || { echo "Stepscope needs Python 3.11 or newer with venv. Name one: make PYTHON=..." >&2; exit 1; }
 	@echo "Making the environment in $(VENV), which takes a minute the first time ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable ./sdk --editable .
 	@touch $@

@@ -110,7 +110,7 @@ def biome(command: str) -> list[str]:
 
 
 def tests(checks: Checks, *, counts: str) -> None:
-    """Run every test: those that want the machine for themselves one by one, then the others some at a time."""
+    """Run every test: those that want the machine for themselves one by one, then the others two at a time."""
     variables = {"STEPSCOPE_TEST_COUNTS": counts}
     try:
         variables["CHROMIUM"] = str(provide_browser())
@@ -124,12 +124,11 @@ def tests(checks: Checks, *, counts: str) -> None:
     checks.run("pytest: tests that want to be alone", alone, fine=(0, NO_TESTS), **variables)
     # Coverage costs a fifth of the time, and says most after the full counts.
     covered = ("--cov", "--cov-append", "--cov-report=") if counts == "full" else ()
-    # One more than there are cores: many of them wait for processes, and for pages.
-    some = ("-n", "3", "--dist", "loadfile", *covered)
-    together = python("pytest", "-m", "not serial", "--ignore=tests/browser", *some, *patience)
+    two = ("-n", "2", "--dist", "loadfile", *covered)
+    together = python("pytest", "-m", "not serial", "--ignore=tests/browser", *two, *patience)
     checks.run("pytest: tests that bear company", together, **variables)
     # Playwright keeps an event loop running in its process, in which no other test may start one.
-    pages = python("pytest", "tests/browser", "-m", "not serial", *some, *patience)
+    pages = python("pytest", "tests/browser", "-m", "not serial", *two, *patience)
     checks.run("pytest: pages in a browser", pages, **variables)
     if covered:
         checks.run("coverage", python("coverage", "report"))
