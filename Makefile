@@ -11,6 +11,9 @@ ARGS ?=
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
+# Where nothing compiled is kept, every process that a test starts compiles all its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL = help
 .PHONY: help env run demo test soak bench lint format lock shots sbom audit wheel FORCE
 

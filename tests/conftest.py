@@ -36,6 +36,11 @@ def pytest_configure() -> None:
     load_hypothesis_profile()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Number tests over bytes: bytes made anew may differ, and workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name loudly, at the very end, what this machine could not test."""
     reports = [*terminalreporter.stats.get("skipped", []), *terminalreporter.stats.get("failed", [])]

@@ -24,7 +24,7 @@ from tests.client import Client, Process, Start, wait_until
 from tests.counts import counted
 from tests.databases import NewDatabase, libpq
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 
 def test_it_needs_nothing_and_says_where_it_is(start: Start, tmp_path: Path) -> None:

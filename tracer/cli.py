@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from tracer import __version__
+from tracer.garbage import collect_nothing
 from tracer.settings import Settings, load_settings
 from tracer.terminal.commands import COMMANDS, run
 
@@ -77,6 +78,7 @@ def serve(config: str | None, **flags: str | None) -> None:
     Needs nothing: makes its SQLite file in your data folder, or brings an older one up to date.
     """
     settings = load_settings(flags, config=config)
+    collect_nothing()
     from tracer.serve import run_server  # the server's imports are slow; --help and a wrong setting need not wait
 
     run_server(settings)

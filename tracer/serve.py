@@ -49,6 +49,14 @@ class Server(uvicorn.Server):
         self._hub = hub
         self.last_resort: Callable[[], None] | None = None
         """Called when the end takes too long; nothing that was acknowledged depends on an end in order."""
+        self.once_ready: Callable[[], None] | None = None
+        """Called when requests are taken, and signals end it in order."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take requests."""
+        await super().startup(sockets)
+        if self.started and self.once_ready is not None:
+            self.once_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order on the first signal, at once on a second Ctrl-C; the command then ends as if it were done."""
@@ -107,9 +115,9 @@ def run_server(settings: Settings) -> None:
             with store.writing() as connection:
                 setup = make_setup(connection)
         app = create_app(settings, store)
-        _announce(settings, listening, store, setup)
         collect_seldom()
         server = make_server(app, settings)
+        server.once_ready = lambda: _announce(settings, listening, store, setup)
         server.last_resort = lambda: os._exit(0)
         server.run(sockets=[listening])
 

@@ -22,7 +22,7 @@ from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.migrate import migrate
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 NOTHING_ELSE = ("--search", "off")
 """So that nobody but ingest writes to the log."""

@@ -20,7 +20,7 @@ from tests.durability.postgres import OwnPostgres
 from tests.durability.readback import hold_against
 from tests.durability.traffic import Senders
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 MANY = counted(1_000, 10_000)
 """Traces of one batch."""

@@ -17,7 +17,7 @@ from tests.durability.conftest import NewService
 from tracer.settings import parse_database_url
 from tracer.store.models import metadata
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 
 def assert_whole(database: str, url: str) -> None:

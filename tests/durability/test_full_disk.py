@@ -24,7 +24,7 @@ from tests.durability.readback import hold_against
 from tests.durability.traffic import PROJECT, Senders
 from tracer.settings import parse_database_url
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 
 def assert_refuses_and_reads(client: Client) -> None:

@@ -16,7 +16,7 @@ from tests.durability.conftest import NewService
 from tests.durability.readback import hold_against
 from tests.durability.traffic import Senders
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.servers
 
 KILLS = counted(2, 50)
 
