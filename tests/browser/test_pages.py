@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -186,13 +187,21 @@ def test_beyond_loopback_a_page_is_read_only_after_signing_in(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_keys_pressed_before_the_scripts_are_there_wait_for_them(page: Page, service: Service, project: str) -> None:
-    service.send(Trace(), Sent("answer"), project=project)
+def test_what_is_pressed_and_chosen_before_the_scripts_are_there_is_not_lost(
+    page: Page, service: Service, project: str
+) -> None:
+    trace = service.send(Trace(), Sent("answer"), project=project)
     held: list[Route] = []
-    page.route("**/page.js", lambda route: held.append(route))
+    page.route(re.compile(r"/(page|list)\.js$"), lambda route: held.append(route))
     page.goto(f"{service.url}/p/{project}/traces", wait_until="commit")
     expect(page.locator("#traces tr")).to_have_count(1)
     page.keyboard.press("?")
+    page.locator(f"#t-{trace.id} .t-pick input").check()
+    page.get_by_text("Columns").click()
+    page.get_by_label("Tags", exact=True).check()
     expect(page.locator(".keylist")).to_have_count(0)
-    held[0].continue_()
+    for route in held:
+        route.continue_()
     expect(page.locator(".keylist")).to_be_visible()
+    expect(page.locator("#chosen")).to_contain_text("1 trace chosen")
+    assert {"with-tags", "with-took"} <= set((page.locator("#main").get_attribute("class") or "").split())

@@ -80,6 +80,10 @@ document.addEventListener("click", (event) => {
   draw();
 });
 document.addEventListener("htmx:after:swap", draw);
+// What was chosen before this module was there.
+const everyone = document.querySelector("#pick-all:checked") !== null;
+for (const box of boxes()) if (everyone || box.checked) set(box, true);
+draw();
 
 /** Do something to every chosen trace, one after the other. */
 /** @param {string} done @param {(id: string, one: Chosen) => Promise<Response>} act @returns {Promise<string>} what failed */

@@ -21,9 +21,11 @@ function draw() {
   main.classList.toggle("roomy", recall("density") === "roomy");
 }
 
+/** @returns {string[]} the columns whose boxes are ticked */
+const ticked = () => [...menu.querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value);
+
 menu.addEventListener("change", () => {
-  const shown = [...menu.querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value);
-  remember("columns", shown.join(" "));
+  remember("columns", ticked().join(" "));
   draw();
 });
 
@@ -35,4 +37,6 @@ export function toggleDensity() {
   say(roomy ? "Roomy rows" : "Tight rows");
 }
 
+// The page comes with no box ticked: one that is was asked for before this module was there.
+if (ticked().length) remember("columns", [...new Set([...wanted(), ...ticked()])].join(" "));
 draw();

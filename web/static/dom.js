@@ -71,7 +71,8 @@ export function remember(key, value) {
 /** Whether a key press belongs to something that is typed into. @param {KeyboardEvent} event */
 export function typing(event) {
   const at = event.target;
-  return at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement;
+  if (at instanceof HTMLInputElement) return !["checkbox", "radio"].includes(at.type);
+  return at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement;
 }
 
 /** Change what the address says of this page, without a step in the browser's history. */
