@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpx
-
 from tracer import __version__
 from tracer.errors import BadRequest
 
@@ -155,6 +153,8 @@ class _Call(http.client.HTTPConnection):
             if self.was_cut:
                 break
             if self._secure:
+                import httpx  # 7 MB, for its certificates, which few webhooks ask for
+
                 context = httpx.create_ssl_context(trust_env=False)
                 self.sock = context.wrap_socket(raw, server_hostname=self.host, do_handshake_on_connect=False)
                 self.sock.do_handshake()

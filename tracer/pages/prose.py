@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
@@ -17,10 +16,6 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
 MOST_CODE = 20_000
 """Characters of a block of code that get colours."""
@@ -153,24 +148,25 @@ class _Html(RendererHTML):
 
 def code(text: str, language: str) -> Markup:
     """A block of code; in colours when its language is known and it is not long."""
-    lexer = _lexer(language.lower()) if language and len(text) <= MOST_CODE else None
-    inside = escape(text) if lexer is None else Markup(highlight(text, lexer, _formatter()))  # noqa: S704
+    coloured = _in_colours(text, language.lower()) if language and len(text) <= MOST_CODE else None
+    inside = escape(text) if coloured is None else coloured
     label = Markup('<span class="lang">{}</span>').format(language[:20]) if language else Markup("")
     return Markup('<div class="block">{}<pre class="code"><code>{}</code></pre></div>').format(label, inside)
 
 
-@cache
-def _formatter() -> HtmlFormatter[str]:
-    return HtmlFormatter(nowrap=True, classprefix="h-")
-
-
-def _lexer(language: str) -> Any:
+def _in_colours(text: str, language: str) -> Markup | None:
     if len(language) > 20:
         return None
+    from pygments import highlight  # 5 MB, for those who read code
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
     try:
-        return get_lexer_by_name(language, stripnl=False)
+        lexer = get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return None
+    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True, classprefix="h-")))  # noqa: S704
 
 
 def _marks(env: EnvType) -> Marks:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -133,6 +132,10 @@ def away(problem: DBAPIError) -> bool:
         "malformed" in str(original) or "not a database" in str(original)
     ):
         return True
+    if isinstance(original, sqlite3.Error):
+        return problem.connection_invalidated
+    import psycopg  # 8 MB that SQLite has no use for
+
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         return True
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientResources):
@@ -145,6 +148,8 @@ def reason(problem: DBAPIError) -> str:
     original = problem.orig
     if isinstance(original, sqlite3.Error):
         return str(original).splitlines()[0]
+    import psycopg
+
     if isinstance(original, psycopg.Error) and original.sqlstate:
         return str(original).splitlines()[0]
     return "it cannot be reached"
