@@ -233,6 +233,50 @@ def test_a_long_text_is_held_and_not_copied():
     assert taken[1]["a"][0] is text
 
 
+class Fields(pydantic.BaseModel):
+    name: str
+    count: int
+    rate: float | None
+
+
+@dataclasses.dataclass
+class Late:
+    first: str = dataclasses.field(init=False)
+    second: int = 2
+
+    def __post_init__(self) -> None:
+        self.first = "set last"
+
+
+@pytest.mark.parametrize(
+    ("value", "change", "expected"),
+    [
+        ({"a": "b"}, lambda value: value.update(a="c"), {"a": "b"}),
+        ({"a": "b", "n": 7, "none": None}, lambda value: value.clear(), {"a": "b", "n": 7, "none": None}),
+        ({"a": "b", 7: 1}, lambda value: value.clear(), {"a": "b", "7": 1}),
+        (
+            Fields(name="x", count=3, rate=None),
+            lambda value: setattr(value, "name", "y"),
+            {"name": "x", "count": 3, "rate": None},
+        ),
+        (
+            Fields.model_construct(rate=0.5, name="x", count=3),
+            lambda value: value.__dict__.clear(),
+            {"name": "x", "count": 3, "rate": 0.5},
+        ),
+        (Late(), lambda value: setattr(value, "first", "changed"), {"first": "set last", "second": 2}),
+    ],
+    ids=["dict", "mixed dict", "other keys", "model", "model in another order", "data class in another order"],
+)
+def test_a_small_dict_or_record_is_captured_at_the_call_and_not_later(value, change, expected):
+    _values.take(value)  # the second time is another way
+    taken, size = _values.take(value)
+    change(value)
+
+    assert json.loads(_text.to_json(taken)) == expected
+    assert size > 100 * len(expected)
+
+
 def test_bytes_are_held_and_what_can_change_is_copied():
     data, changing = b"x" * 1000, bytearray(b"ab")
     held: Any = _values.take(data)[0]

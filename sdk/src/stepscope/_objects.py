@@ -24,7 +24,7 @@ def special(kind: type) -> Handler | None:
             return known
     fields = _fields(kind)
     if fields is not None:
-        records[kind] = frozenset(fields)
+        records[kind] = list(fields)
         return _field_reader(fields)
     if issubclass(kind, BaseException):
         return _exception

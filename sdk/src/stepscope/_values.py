@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from sys import getsizeof
+from typing import cast
 
 from . import _guard
 
@@ -26,6 +27,7 @@ REPR_LIMIT = 10_000
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str})
+_text_size = cast("Callable[[object], int]", str.__sizeof__)
 
 Handler = Callable[["Walk", object, int], object]
 
@@ -64,14 +66,15 @@ def take(value: object) -> tuple[object, int]:
         elif kind in _NUMBERS:
             return value, 32
         elif kind is dict and isinstance(value, dict):
-            size = _flat_size(value)
+            size = _flat_size([*value], value)
             if size:
                 return value.copy(), size
         elif kind in records:
             # A record whose fields are a flat dict is copied like one.
             held: object = getattr(value, "__dict__", None)
-            if type(held) is dict and held.keys() == records[kind]:
-                size = _flat_size(held)
+            fields = records[kind]
+            if type(held) is dict and ([*held] == fields or held.keys() == {*fields}):
+                size = _flat_size([], held)
                 if size:
                     return held.copy(), size
         walk = Walk()
@@ -82,16 +85,23 @@ def take(value: object) -> tuple[object, int]:
         return f"<{kind.__name__}: could not be read>", 100
 
 
-def _flat_size(value: dict[object, object]) -> int:
-    """Return roughly the bytes that a small flat dict of texts holds; 0 for any other."""
-    count = len(value)
-    if (
-        not 0 < count <= 1000
-        or not _TEXT.issuperset(map(type, value))
-        or not _TEXT.issuperset(map(type, value.values()))
-    ):
+def _flat_size(keys: list[object], pairs: dict[object, object]) -> int:
+    """Return roughly the bytes that a small dict of texts and numbers holds; 0 for any other.
+
+    `keys` are those of its keys that are not known to be short texts.
+    """
+    count = len(pairs)
+    if not 0 < count <= 1000:
         return 0
-    size = 130 * count + sum(map(getsizeof, value.values()))
+    parts = [*keys, *pairs.values()]
+    kinds = [*map(type, parts)]
+    if kinds.count(str) == len(parts):
+        text = sum(map(_text_size, parts))  # a third of what `getsizeof` costs
+    elif _ATOMS.issuperset(kinds) and kinds[: len(keys)].count(str) == len(keys):
+        text = sum(map(getsizeof, parts))
+    else:
+        return 0
+    size = 100 * count + text
     return size if size <= TEXT_LIMIT else 0
 
 
@@ -292,8 +302,8 @@ _BASES: tuple[tuple[type, Handler], ...] = (
     (float, take_number),
 )
 _handlers: dict[type, Handler] = {}
-records: dict[type, frozenset[str]] = {}
-"""Record types that were met, and the fields that are kept of them."""
+records: dict[type, list[str]] = {}
+"""Record types that were met, and the fields that are kept of them, in their order."""
 
 
 def handler_of(kind: type) -> Handler:
