@@ -192,3 +192,11 @@ def read_span(span: dict[str, Any], resource: dict[str, Any], scope: str) -> Spa
         resource=resource,
         scope=scope,
     )
+
+
+def waited_for(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something is true of what the SDK says."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "what was awaited did not come"
+        time.sleep(0.005)

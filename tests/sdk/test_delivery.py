@@ -13,21 +13,14 @@ from itertools import pairwise
 import pytest
 
 import stepscope
-from stepscope import _config, _delivery, _export, _http
-from tests.sdk.sink import Reply, Sink
+from stepscope import _config, _delivery, _export, _guard, _http, _runtime
+from tests.sdk.sink import Reply, Sink, waited_for
 
 
 def record(count: int, name: str = "work") -> None:
     for number in range(count):
         with stepscope.step(f"{name} {number}", input="x"):
             pass
-
-
-def waited_for(text: str, true) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, text
-        time.sleep(0.01)
 
 
 def test_a_batch_is_gzipped_otlp_json_with_the_key_and_the_project(sink):
@@ -311,7 +304,7 @@ def test_r70_steps_wait_for_a_server_that_is_away_and_go_out_when_it_comes(caplo
 
     late = Sink(port)
     try:
-        waited_for("delivery", lambda: stepscope.status().delivered == 3)
+        waited_for(lambda: stepscope.status().delivered == 3)
         record(2, "late")
         assert stepscope.flush(10)
         assert {span.name for span in late.finals()} == {"early 0", "early 1", "early 2", "late 0", "late 1"}
@@ -405,8 +398,6 @@ def test_a_step_that_cannot_be_written_costs_only_itself(sent, sink, monkeypatch
             raise ValueError("no")
         return whole(step, redact, masks)
 
-    from stepscope import _guard
-
     monkeypatch.setattr(_guard, "reraise", False)
     monkeypatch.setattr(_delivery, "span_bytes", broken)
     record(3)
@@ -414,6 +405,30 @@ def test_a_step_that_cannot_be_written_costs_only_itself(sent, sink, monkeypatch
     assert stepscope.flush(10)
     assert {span.name for span in sink.finals()} == {"work 0", "work 2"}
     assert stepscope.status()[:4] == (3, 2, 0, 1)
+
+
+def test_a_batch_that_cannot_be_written_is_counted_and_its_memory_is_free_again(sent, sink, monkeypatch, caplog):
+    whole = _delivery.request_bytes
+    times = iter(range(1))
+
+    def no_memory(*given):
+        if next(times, None) is not None:
+            raise MemoryError
+        return whole(*given)
+
+    monkeypatch.setattr(_guard, "reraise", False)
+    monkeypatch.setattr(_export, "LINGER", 5.0)
+    monkeypatch.setattr(_delivery, "request_bytes", no_memory)
+    record(3, "lost")
+    stepscope.flush(10)
+    record(2)
+
+    assert stepscope.flush(10)
+    assert {span.name for span in sink.finals()} == {"work 0", "work 1"}
+    assert stepscope.status()[:4] == (5, 2, 0, 3)
+    assert caplog.text.count("3 dropped") == 1
+    assert _runtime.exporter is not None
+    assert _runtime.exporter._bytes_held() == 0
 
 
 def test_redact_sees_every_text_before_it_leaves(sink):

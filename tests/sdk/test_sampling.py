@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -112,6 +113,23 @@ def test_a_step_that_ends_after_its_failed_trace_was_kept_is_kept_too(sink):
     assert stepscope.flush(10)
 
     assert sorted(sink.spans()) == ["late", "root"]
+
+
+def test_at_the_end_a_trace_of_which_something_still_runs_is_judged_by_what_is_known(sink):
+    start(sink, sample=0.0)
+    for fails in (True, False):
+        root = stepscope.start_step(f"never ends, {fails}")
+        below = stepscope.continue_trace(f"00-{root.trace_id}-{root.span_id}-01")
+        with suppress(ValueError), below, stepscope.step(f"child, {fails}"):
+            if fails:
+                raise ValueError
+    exporter = _runtime.exporter
+    assert exporter is not None
+    assert stepscope.shutdown(5)
+
+    assert [span.name for span in sink.finals()] == ["child, True"]
+    status = exporter.status()
+    assert (status.recorded, status.delivered, status.left_out) == (1, 1, 1)
 
 
 def test_a_number_that_is_none_is_named_and_everything_is_recorded(sink, monkeypatch, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import time
@@ -14,7 +15,7 @@ import pytest
 import stepscope
 from stepscope import _config, _delivery, _spool
 from tests.counts import counted
-from tests.sdk.sink import Reply, Sink
+from tests.sdk.sink import Reply, Sink, waited_for
 from tests.sdk.test_processes import run
 
 
@@ -30,7 +31,9 @@ def config(folder: Path, **changes: Any) -> _config.Config:
 def oldest(spool: _spool.Spool) -> tuple[_spool.Stored, bytes]:
     found = spool.oldest()
     assert found is not None
-    return found
+    stored, body = found
+    assert body is not None
+    return stored, body
 
 
 def files(folder: Path) -> list[Path]:
@@ -133,15 +136,63 @@ def test_a_file_of_nonsense_is_removed(tmp_path, content):
     heir.close()
 
 
-def test_after_a_week_what_waits_is_given_up(tmp_path):
-    spool = _spool.Spool(config(tmp_path))
-    assert spool.put(b"x", 1, gzipped=False)
-    spool.close()
-    (path,) = files(tmp_path)
+def grown_old(folder: Path) -> None:
+    (path,) = files(folder)
     path.rename(path.with_name(f"{time.time_ns() - 8 * 24 * 3600 * 10**9:020d}.steps"))
 
-    assert _spool.Spool(config(tmp_path)).adopt() == 0
+
+def test_after_a_week_what_an_ended_process_left_is_given_up_and_its_number_logged(tmp_path, sink, caplog):
+    left = _spool.Spool(config(tmp_path, endpoint=sink.url))
+    assert left.put(b"x", 7, gzipped=False)
+    left.close()
+    grown_old(tmp_path)
+
+    stepscope.init(endpoint=sink.url, spool=str(tmp_path))
+    with stepscope.step("work"):
+        pass
+    assert stepscope.flush(10)
+    sink.wait(lambda: not files(tmp_path))
+    waited_for(lambda: "7 days; 7 dropped" in caplog.text)
+    assert stepscope.status()[:4] == (1, 1, 0, 0)
+
+
+def test_after_a_week_without_a_server_a_process_gives_up_its_own_steps_and_counts_them(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(_delivery, "PATIENCE", 0.0)
+    monkeypatch.setattr(_spool, "OLDEST", 0.0)
+    stepscope.init(endpoint=f"http://127.0.0.1:{free_port()}", spool=str(tmp_path))
+    with stepscope.step("work"):
+        pass
+    stepscope.flush(2)
+
+    waited_for(lambda: stepscope.status()[:5] == (1, 0, 0, 1, 0))
     assert files(tmp_path) == []
+    waited_for(lambda: "1 dropped" in caplog.text)
+
+
+def test_steps_that_somebody_removed_from_the_disk_are_counted_as_dropped_and_the_next_ones_wait_there_again(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(_delivery, "PATIENCE", 0.0)
+    monkeypatch.setattr(_delivery, "LAST_RETRY", 0.1)
+    port = free_port()
+    stepscope.init(endpoint=f"http://127.0.0.1:{port}", spool=str(tmp_path))
+    for number in range(3):
+        with stepscope.step(f"work {number}"):
+            pass
+    stepscope.flush(2)
+    waited_for(lambda: stepscope.status().on_disk == 3)
+    shutil.rmtree(tmp_path)
+
+    late = Sink(port)
+    try:
+        waited_for(lambda: stepscope.status()[:5] == (3, 0, 0, 3, 0))
+        waited_for(lambda: "can't be read there any more; 3 dropped" in caplog.text)
+    finally:
+        late.close()
+    with stepscope.step("next"):
+        pass
+    stepscope.flush(2)
+    waited_for(lambda: stepscope.status()[:5] == (4, 0, 1, 3, 1))
 
 
 def test_the_limit_holds_over_all_processes(tmp_path):
@@ -178,6 +229,7 @@ def test_a_full_disk_costs_nothing_that_was_written(tmp_path, monkeypatch, caplo
 
 def test_r70_steps_wait_on_disk_while_the_server_is_away_and_leave_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(_delivery, "PATIENCE", 0.0)
+    monkeypatch.setattr(_delivery, "LAST_RETRY", 0.2)
     port = free_port()
     stepscope.init(endpoint=f"http://127.0.0.1:{port}", spool=str(tmp_path))
     for number in range(5):

@@ -29,6 +29,11 @@ class Batch(NamedTuple):
     """One score instead of steps."""
 
 
+def stored_batch(stored: Stored, body: bytes, counted: bool) -> Batch:
+    """Return what waited on disk as a batch."""
+    return Batch(body, stored.gzipped, stored.count, 0, stored, counted, stored.score)
+
+
 def _nothing() -> None:
     pass
 

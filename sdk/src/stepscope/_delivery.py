@@ -10,14 +10,14 @@ from random import uniform
 from typing import TYPE_CHECKING
 
 from . import _guard
-from ._batches import Batch, halves, packed
+from ._batches import Batch, halves, packed, stored_batch
 from ._config import Config
 from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
 from ._foreign import Foreign
 from ._masks import Masks
 from ._overflow import SCORE, Out, Overflow
 from ._scores import Score
-from ._spool import Spool
+from ._spool import OLDEST, Spool, Stored
 from ._steps import Step
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ LOOK = 64
 """Steps written between two such looks."""
 BREATH = 16
 """Steps written between two chances for the host's threads to run."""
-
 
 TRACES = "/v1/traces"
 SCORES = "/api/v1/scores"
@@ -183,9 +182,7 @@ class Delivery:
             span = step.span if isinstance(step, Out) else self._written(step)
             room = 0 if isinstance(step, Out) else step._size
             if not span:
-                self.dropped += 1
-                self.settled += 1
-                self.freed += room
+                self._settle(Batch(b"", False, 1, room), 1)
                 continue
             finals += 1
             size += room
@@ -201,20 +198,24 @@ class Delivery:
         if not running + finals:
             return None
         spans += others.pop(OWN_SCOPE, [])
-        body = request_bytes(self._resource, spans, others)
         if disk:  # at the end packing costs steps, unless what is not packed would not fit
             gzipped = not self._abandoned or self._spool.room() < self._config.disk // 2
         else:  # to this very machine it costs more than it saves, when much waits
             gzipped = not (pressed and self._local)
-        return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
+        try:
+            body = request_bytes(self._resource, spans, others)
+            return Batch(packed(body, self._meanwhile) if gzipped else body, gzipped, finals, size)
+        except Exception:  # no memory left, for one
+            self._settle(Batch(b"", False, finals, size), finals)
+            self._lose(finals, "a batch could not be written")
+            _guard.failed("writing a batch")
+            return None
 
     def _score(self, score: Step | Out) -> Batch | None:
         body = score.span if isinstance(score, Out) else self._written(score)
         room = 0 if isinstance(score, Out) else score._size
         if not body:
-            self.dropped += 1
-            self.settled += 1
-            self.freed += room
+            self._settle(Batch(b"", False, 1, room), 1)
             return None
         return Batch(body, False, 1, room, score=True)
 
@@ -276,11 +277,26 @@ class Delivery:
             return None
 
     def _from_disk(self) -> Batch | None:
-        found = self._spool.oldest()
-        if found is None:
-            return None
-        stored, body = found
-        return Batch(body, stored.gzipped, stored.count, 0, stored, self._spool.recorded_here(stored), stored.score)
+        self._give_up_old()
+        while (found := self._spool.oldest()) is not None:
+            stored, body = found
+            if body is not None:
+                return stored_batch(stored, body, self._spool.recorded_here(stored))
+            self._give_up(stored)
+            self._lose(stored.count, "steps that waited on disk can't be read there any more")
+        return None
+
+    def _give_up(self, stored: Stored) -> None:
+        self._settle(stored_batch(stored, b"", self._spool.recorded_here(stored)), stored.count)
+
+    def _give_up_old(self) -> None:
+        """Let go of what has waited on disk for as long as it may."""
+        lost = 0
+        while (stored := self._spool.too_old()) is not None:
+            self._give_up(stored)
+            lost += stored.count
+        if lost:
+            self._lose(lost, f"steps have waited for {self._config.endpoint} for {OLDEST // 86_400} days")
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
@@ -340,7 +356,7 @@ class Delivery:
     def _lose(self, count: int, why: str) -> None:
         self.problem = why
         if count:
-            _guard.warn("lost", f"stepscope: {why}; {count:,} dropped (stepscope.status() counts them).")
+            _guard.warn("lost", f"stepscope: {why}; {count:,} dropped; see stepscope.status().")
 
     def _split(self, batch: Batch, answer: Answer) -> None:
         """Send the halves of a batch that is too large for the server; drop a step that is too large alone."""
@@ -369,6 +385,7 @@ class Delivery:
         self._retry_at = now + (own if answer.retry_after is None else answer.retry_after + uniform(0, 0.1))
         self.problem = f"no delivery to {self._config.endpoint}: {answer.problem}"
         _guard.warn("away", f"stepscope: {self.problem}. Steps wait; see stepscope.status().")
+        self._give_up_old()
         self._store_what_waits()
 
     # --- waiting on disk -------------------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ class Exporter:
     def status(self) -> Status:
         """Count what became of the steps."""
         delivery = self.delivery
-        dropped = self._refused + delivery.dropped
+        dropped = self._refused + delivery.dropped + self._overflow.lost
         delivered = delivery.delivered
         recorded = max(self._refused + delivery.taken + self._overflow.seen(self.ended), dropped + delivered)
         reason = delivery.problem
@@ -251,12 +251,14 @@ class Exporter:
         deadline = time.monotonic() + timeout
         if self._closed:
             return self.status().waiting == 0
+        if isinstance(self.front, Sampler):
+            self.front.close()
         done = self.flush(timeout * 0.75)
         self._closed = True
         self._limit = self._crowd = -1
         self._ring()
         self._rest(deadline - 0.3)
-        if not done:
+        if not done or self.ended:  # a thread of the host's may have ended a step in this very moment
             self.delivery.salvage(deadline)
         self.delivery.close()
         return done

@@ -76,6 +76,8 @@ class Overflow:
         self._out_of = self._out_bytes = 0
         self.freed = 0
         """Bytes of memory that they were counted with."""
+        self.lost = 0
+        """Steps that were in a thread's hands when everything ended."""
 
     def __len__(self) -> int:
         return self.waiting + len(self._open)
@@ -132,8 +134,9 @@ class Overflow:
         finally:
             self._failed_at = None if done else time.monotonic()
             with self._counting:
-                if done:
+                if done or self._closed:
                     self._moved += len(steps)
+                    self.lost += 0 if done else len(steps)
                 else:
                     ended.extendleft(reversed(steps))
                     self.freed -= size

@@ -98,6 +98,12 @@ class Sampler:
             if group.open <= 0 or self._held > self._room:
                 self._decide(step._trace, group)
 
+    def close(self) -> None:
+        """Judge, by what is known, the traces of which something still runs: the program ends."""
+        with self._lock:
+            for trace, group in list(self._groups.items()):
+                self._decide(trace, group)
+
     def _decide(self, trace: int, group: _Group) -> None:
         """Keep a trace or let it go; one that must be judged early, for want of memory, is judged by what is known."""
         self._groups.pop(trace, None)

@@ -97,17 +97,21 @@ class Spool:
         """Whether this process recorded a batch's steps, and so counts them."""
         return stored in self._mine
 
-    def oldest(self) -> tuple[Stored, bytes] | None:
-        """Return the batch that waits longest, with its body."""
-        while self._stored:
-            stored = self._stored[0]
-            with suppress(OSError), open(stored.path, "rb") as file:
-                file.seek(stored.start)
-                body = file.read(stored.length)
-                if len(body) == stored.length:
-                    return stored, body
-            self.done(stored)
-        return None
+    def oldest(self) -> tuple[Stored, bytes | None] | None:
+        """Return the batch that waits longest, with its body: None where it is not there any more."""
+        if not self._stored:
+            return None
+        stored = self._stored[0]
+        with suppress(OSError), open(stored.path, "rb") as file:
+            file.seek(stored.start)
+            body = file.read(stored.length)
+            if len(body) == stored.length:
+                return stored, body
+        return stored, None
+
+    def too_old(self) -> Stored | None:
+        """Return the batch that waits longest where its file is older than steps may wait."""
+        return self._stored[0] if self._stored and _age(self._stored[0].path) >= OLDEST else None
 
     def done(self, stored: Stored) -> None:
         """Forget a batch that was delivered, or given up; a file goes when none of its batches is left."""
@@ -136,7 +140,7 @@ class Spool:
                 lock = _lock(entry.path)
                 if lock is None:
                     continue
-                found = _read_folder(entry.path, now)
+                found = _read_folder(entry.path)
                 if found:
                     self._locks.append(lock)
                     self._stored = found + self._stored
@@ -200,7 +204,7 @@ class Spool:
         self._path = ""
 
     def _folder(self) -> str:
-        if self._own is None:
+        if self._own is None or not os.path.isdir(self._own):  # whoever tidies up may have removed it
             self._make_base()
             folder = os.path.join(self._base, f"{os.getpid()}-{time.time_ns():x}")
             os.mkdir(folder, 0o700)
@@ -264,7 +268,12 @@ def waiting_batches(config: Config) -> tuple[int, int, int]:
     return batches, steps, size
 
 
-def _read_folder(folder: str, now: float) -> list[Stored]:
+def _age(path: str) -> float:
+    """Return the seconds since a file of steps was begun, by its name."""
+    return time.time() - int(os.path.basename(path).partition(".")[0]) / 1e9
+
+
+def _read_folder(folder: str) -> list[Stored]:
     found: list[Stored] = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name == "lock":
@@ -272,7 +281,7 @@ def _read_folder(folder: str, now: float) -> list[Stored]:
         written, _, ending = entry.name.partition(".")
         if ending != "steps" or not written.isdigit() or not entry.is_file(follow_symlinks=False):
             continue
-        batches = _read_file(entry.path) if now - int(written) / 1e9 < OLDEST else []
+        batches = _read_file(entry.path)
         if not batches:
             _remove(entry.path)
         found += batches
