@@ -376,5 +376,5 @@ def test_disabled_the_program_runs_as_if_nothing_were_there(monkeypatch, sink):
         handle.tokens(input=1)
         assert len(handle.trace_id) == 32
     assert stepscope.flush(1)
-    assert stepscope.status() == (0, 0, 0, 0, 0, 0, "", "STEPSCOPE_DISABLED is set")
+    assert stepscope.status() == (0, 0, 0, 0, 0, 0, 0, "", "STEPSCOPE_DISABLED is set")
     assert sink.requests == []

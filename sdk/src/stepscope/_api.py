@@ -111,4 +111,4 @@ def status() -> Status:
             return _runtime.exporter.status()
     except Exception:
         _guard.failed("counting")
-    return Status(0, 0, 0, 0, 0, 0, "", _runtime.reason)
+    return Status(0, 0, 0, 0, 0, 0, 0, "", _runtime.reason)

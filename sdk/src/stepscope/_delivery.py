@@ -15,7 +15,7 @@ from ._config import Config
 from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
 from ._foreign import Foreign
 from ._masks import Masks
-from ._overflow import SCORE, Out, Overflow
+from ._overflow import HOST_CHUNK, SCORE, Out, Overflow
 from ._scores import Score
 from ._spool import OLDEST, Spool, Stored
 from ._steps import Step
@@ -406,7 +406,7 @@ class Delivery:
             return False
         if self.overflow.busy_here:
             return True  # it is being made, further up in this very thread
-        return self.overflow.usable and self.overflow.absorb(ended, self._spool.room)
+        return self.overflow.usable and self.overflow.absorb(ended, self._spool.room, HOST_CHUNK)
 
     def _meanwhile(self) -> None:
         """Keep memory free while the server takes its time."""

@@ -18,6 +18,7 @@ from . import _guard
 from ._config import Config
 from ._delivery import Delivery
 from ._sampling import Sampler
+from ._shorten import LARGE, shorten
 from ._sinks import Sink
 from ._status import Status
 from ._steps import Step
@@ -52,11 +53,13 @@ class Exporter:
         self._overflow = self.delivery.overflow
         # The rest is for the work: a batch that is written and packed, steps on their way to disk and back.
         self._limit = config.memory * 3 // 4 if config.spool is None else config.memory // 2
+        self._tight = config.memory // 2
         self._crowd = config.memory // 4
         self._pressing = False
         # Bytes put in by the host's threads; the delivery thread counts those that it let go.
         self._put = 0
         self._refused = 0
+        self._shortened = 0
         self._refusing = threading.RLock()
         self._asleep = True
         self._wake = threading.Lock()
@@ -83,10 +86,17 @@ class Exporter:
     notice = begin
 
     def finish(self, step: Step) -> None:
-        """A step ended: it is queued. Where the memory that was granted is used up, this thread moves steps to disk."""
+        """A step ended: it is queued.
+
+        Where the memory that was granted is used up, a large step is cut short, and small ones are moved to disk by
+        this thread: what either costs is little beside the making of the step.
+        """
         size = step._size
         held = self._put - self.delivery.freed - self._overflow.freed + size
         if held > self._crowd:
+            if size > LARGE and held > self._tight:
+                held += self._cut_short(step) - size
+                size = step._size
             if held > self._limit and not self._room_for(held):
                 self._refuse(step)
                 return
@@ -108,6 +118,21 @@ class Exporter:
         if len(self.ended) < FEW and held < self._limit * 1.25:
             return self.config.spool is not None
         return self.delivery.make_room(self.ended)
+
+    def _cut_short(self, step: Step) -> int:
+        """Keep the heads of a large step's texts; returns its size then."""
+        try:
+            if not self._closed and shorten(step):
+                with self._refusing:
+                    self._shortened += 1
+                _guard.warn(
+                    "shortened",
+                    f"stepscope: {self.config.memory:,} bytes of memory are nearly full; of large steps the beginnings"
+                    " are kept meanwhile (stepscope.status() counts them).",
+                )
+        except Exception:
+            _guard.failed("cutting a step short")
+        return step._size
 
     def _refuse(self, step: Step) -> None:
         with self._refusing:
@@ -244,7 +269,9 @@ class Exporter:
             reason = f"more than {self.config.memory:,} bytes waited"
         waiting = recorded - dropped - delivered
         left_out = self.front.left_out if isinstance(self.front, Sampler) else 0
-        return Status(recorded, delivered, waiting, dropped, delivery.on_disk, left_out, self.endpoint, reason)
+        return Status(
+            recorded, delivered, waiting, dropped, delivery.on_disk, left_out, self._shortened, self.endpoint, reason
+        )
 
     def close(self, timeout: float) -> bool:
         """Deliver what waits; put on disk, or count as dropped, what could not leave in time. May be called twice."""

@@ -25,9 +25,12 @@ from ._foreign import Foreign
 from ._scores import Score
 from ._sinks import NOWHERE
 from ._steps import UNSET, Step
+from ._values import CutText
 
 CHUNK = 4 * 1024 * 1024
 """Bytes of steps put aside at once, in one file."""
+HOST_CHUNK = 1024 * 1024
+"""As many where a thread of the host's has to do it: a millisecond's work."""
 FILES = 256
 """Files that are open at a time, at most."""
 AGAIN = 1.0
@@ -108,10 +111,10 @@ class Overflow:
         with self._counting:
             return self._moved + sum(map(len, list(self._hands.values()))) + len(ended)
 
-    def absorb(self, ended: deque[Step], room: Callable[[], int]) -> bool:
+    def absorb(self, ended: deque[Step], room: Callable[[], int], most: int = CHUNK) -> bool:
         """Move the steps that wait longest out of memory; False where the disk can't take them: then all is as before.
 
-        `room` says how many bytes the disk may still take.
+        `room` says how many bytes the disk may still take, `most` how many are put aside at once.
         """
         if room() < CHUNK:
             return False
@@ -122,7 +125,7 @@ class Overflow:
         done = False
         try:
             with suppress(IndexError):  # another thread took the last one
-                while size < CHUNK:
+                while size < most:
                     step = ended.popleft()
                     steps.append(step)
                     size += step._size
@@ -236,10 +239,23 @@ def _record(step: Step) -> tuple[object, ...]:
     return (
         step._trace, step._span, step._parent, step._start, step._end, step._name, step._kind, step._tags,
         step._metadata, step._extra, step._events, step._failure, step._chunks,
-        ... if step._input is UNSET else step._input,
-        ... if step._output is UNSET else step._output,
+        _packed(step._input),
+        _packed(step._output),
         None if around is None else (around[0], around[1], around[2], dict(around[3]), around[4], around[5]),
     )  # fmt: skip
+
+
+def _packed(value: object) -> object:
+    # Plain values that no snapshot is stand for what no file can hold.
+    if value is UNSET:
+        return ...
+    return (value.head, value.length) if type(value) is CutText else value
+
+
+def _unpacked(value: object) -> object:
+    if value is ...:
+        return UNSET
+    return CutText(*value) if type(value) is tuple else value
 
 
 def _step(record: tuple[object, ...]) -> Step:
@@ -251,8 +267,8 @@ def _step(record: tuple[object, ...]) -> Step:
     for name, value in (
         ("_failure", failure),
         ("_chunks", chunks),
-        ("_input", UNSET if given is ... else given),
-        ("_output", UNSET if made is ... else made),
+        ("_input", _unpacked(given)),
+        ("_output", _unpacked(made)),
         ("_around", Around(*around) if isinstance(around, tuple) else None),
         ("_size", 0),
         ("_sink", NOWHERE),

@@ -20,6 +20,8 @@ class Status(NamedTuple):
     """Of those that wait: those that wait on disk."""
     left_out: int
     """Beside those: steps that sampling left out."""
+    shortened: int
+    """Of those recorded: large ones that ended while memory was full, of whose texts the beginnings are kept."""
     endpoint: str
     reason: str | None
     """Why steps wait or were dropped, or why nothing is recorded; None when all is well."""

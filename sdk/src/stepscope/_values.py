@@ -21,6 +21,10 @@ DEPTH_LIMIT = 24
 """Levels kept of one value."""
 BYTES_LIMIT = 1024 * 1024
 """Bytes kept of one binary value."""
+SHORT_TEXT = 200
+"""Characters that are kept of any text, also when no more is to be."""
+SHORT_BYTES = 4096
+"""Bytes kept of one binary value when a snapshot is shortened."""
 REPR_LIMIT = 10_000
 """Characters kept of an object that only its `repr` describes."""
 
@@ -53,6 +57,17 @@ class Blob:
     def __init__(self, data: bytes, length: int) -> None:
         self.data = data
         self.length = length
+
+
+def head(text: str, length: int) -> str:
+    """Return at most so many characters of a text's beginning; where there is a gap near the end, up to there.
+
+    A key that stands across the end would not be known as one any more, and so not be hidden.
+    """
+    if len(text) <= length:
+        return text
+    gap = max(text.rfind(" ", max(length - 500, 0), length), text.rfind("\n", max(length - 500, 0), length))
+    return text[: gap if gap > 0 else length]
 
 
 def take(value: object) -> tuple[object, int]:
@@ -131,10 +146,10 @@ class Walk:
 
     __slots__ = ("_items", "_path", "_text", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, text: int = TEXT_LIMIT, items: int = ITEM_LIMIT) -> None:
         self.size = 0
-        self._text = TEXT_LIMIT
-        self._items = ITEM_LIMIT
+        self._text = text
+        self._items = items
         self._path: set[int] = set()
 
     def take(self, value: object, depth: int) -> object:
@@ -187,10 +202,10 @@ class Walk:
         size = getsizeof(value)
         left = self._text
         self._text = max(left - size, 0)
-        if size <= left:
+        if size <= left or len(value) <= SHORT_TEXT:
             self.size += size
             return value
-        cut = CutText(value[: max(min(left, TEXT_LIMIT), 200)], len(value))
+        cut = CutText(head(value, max(left, SHORT_TEXT)), len(value))
         self.size += getsizeof(cut.head)
         return cut
 
@@ -279,6 +294,19 @@ def take_bytes(walk: Walk, value: object, depth: int) -> object:
     return Blob(head, view.nbytes)
 
 
+def take_cut(walk: Walk, value: object, depth: int) -> object:
+    """Handle, where a snapshot is taken of a snapshot, texts that were cut."""
+    return walk.text(str(value))
+
+
+def take_blob(walk: Walk, value: object, depth: int) -> object:
+    """Handle, where a snapshot is taken of a snapshot, binary values."""
+    if not isinstance(value, Blob):
+        return None
+    walk.size += min(len(value.data), SHORT_BYTES)
+    return Blob(value.data[:SHORT_BYTES], value.length)
+
+
 def take_number(walk: Walk, value: object, depth: int) -> object:
     """Handle subclasses of int and float, without calling what they overrode."""
     walk.size += 32
@@ -300,6 +328,8 @@ _BASES: tuple[tuple[type, Handler], ...] = (
     (memoryview, take_bytes),
     (int, take_number),
     (float, take_number),
+    (CutText, take_cut),
+    (Blob, take_blob),
 )
 _handlers: dict[type, Handler] = {}
 records: dict[type, list[str]] = {}
