@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracer.ingest import cube, relate
-from tracer.ingest.call_state import CallState, CallStates
+from tracer.ingest.call_state import TRACES_KEPT, CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, NewSpans, facts_of, facts_of_row, span_row
 from tracer.ingest.fold import Folding
 from tracer.ingest.labels import Relabelled
@@ -331,7 +331,7 @@ class Applier:
     def _remember(self, pk: int, packer: Packer) -> None:
         self._known[pk] = (packer.next_pack, packer.known)
         self._known_count += len(packer.known)
-        while self._known_count > KNOWN_PIECES_KEPT and self._known:
+        while (self._known_count > KNOWN_PIECES_KEPT or len(self._known) > TRACES_KEPT) and self._known:
             _, (_, dropped) = self._known.popitem(last=False)
             self._known_count -= len(dropped)
 

@@ -20,6 +20,9 @@ Edge = tuple[bytes | None, int]
 EDGES_KEPT = 100_000
 """Spans whose place is remembered between commits, over all traces (about 25 MB)."""
 
+TRACES_KEPT = 1_000
+"""Traces of which anything is remembered: more than grow at the same time, where each has few spans."""
+
 
 @dataclass(slots=True)
 class CallState:
@@ -170,6 +173,6 @@ class CallStates:
         state.version = version
         self._states[pk] = state
         self._edges += len(state.edges)
-        while self._edges > EDGES_KEPT and self._states:
+        while (self._edges > EDGES_KEPT or len(self._states) > TRACES_KEPT) and self._states:
             _, dropped = self._states.popitem(last=False)
             self._edges -= len(dropped.edges)
