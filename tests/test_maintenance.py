@@ -19,6 +19,10 @@ from tests.ingest.reference import Sent
 from tests.ingest.test_exactly_once import prepared
 from tracer.cli import cli
 from tracer.errors import BadSetting, DatabaseAway, NotFound
+from tracer.ingest.keeping import TagDays
+from tracer.ingest.privacy import store_rules
+from tracer.ingest.rules import Rules
+from tracer.store.sql import Sql
 from tracer.units import DAY, HOUR, SECOND, parse_bytes, parse_length
 
 
@@ -79,6 +83,33 @@ class TestPrune:
         monkeypatch.setenv("STEPSCOPE_RETENTION_DAYS", "30")
         run("prune", "--db", database_url)
         assert at.count("trace") == 1
+
+    def test_a_tag_and_the_projects_rules_say_what_to_do_too(self, at: Bench, database_url: str) -> None:
+        at.send([days_ago(9, trace, tags=frozenset(tags)) for trace, tags in ((1, {"debug"}), (2, {"x"}), (3, {"y"}))])
+        texts = {trace: " ".join(large_text(trace * 9 + part) for part in range(6)) for trace in range(4, 34)}
+        large = [prepared(days_ago(90 - trace, trace, text=text)) for trace, text in texts.items()]
+        for span in large:
+            span.project = "large"
+        at.writer.submit(large).result()
+        result = run("prune", "--db", database_url, "--older-than", "3d", "--tag", "debug", "--project", "p")
+        assert "tagged debug" in result.output
+        assert "Deleted 1 traces with 1 spans." in result.output
+        with pytest.raises(BadSetting, match="older-than"):
+            run("prune", "--db", database_url, "--tag", "debug")
+        with at.store.writing() as connection:
+            ids = {row.name: row.id for row in Sql(connection).rows("SELECT id, name FROM project")}
+            store_rules(connection, ids["p"], Rules(retention_tags=(TagDays("x", 3),)))
+            store_rules(connection, ids["large"], Rules(max_size=10**6))
+        result = run("prune", "--db", database_url, "--project", "p")
+        assert "Deleting what of p started before" in result.output
+        assert at.count("trace") == 31
+        result = run("prune", "--db", database_url)
+        assert "Deleting what of large is the oldest, down to 950.0 kB" in result.output
+        assert 10 < at.count("trace") < 30
+        before = at.count("trace")
+        assert "nothing" not in run("prune", "--db", database_url).output
+        assert at.count("trace") == before
+        assert at.differences() == []
 
     def test_what_cannot_be_meant_is_said_in_a_sentence(self, at: Bench, database_url: str, tmp_path: Path) -> None:
         with pytest.raises(BadSetting, match="30d"):

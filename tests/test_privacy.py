@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
 
 from stepscope._masks import ALL as SDK_MASKS
 from stepscope._masks import Masks
@@ -19,11 +18,9 @@ from tests.client import Client, Service, on_one_database, wait_until
 from tracer.api import schemas
 from tracer.errors import BadRequest
 from tracer.ingest.masks import ALL, HIDE
-from tracer.ingest.retention import Retention
 from tracer.ingest.rules import Pattern, Rules, check_rules, read_patterns
 from tracer.ingest.verify import verify
 from tracer.otlp.records import LogRecord, Scope
-from tracer.store.models import project_rules
 from tracer.units import DAY
 
 PAGE = "/settings/privacy"
@@ -244,9 +241,7 @@ class TestNoContent:
 
 
 class TestRetention:
-    def test_what_is_older_than_the_project_keeps_is_refused_and_deleted(
-        self, client: Client, service: Service
-    ) -> None:
+    def test_what_is_older_than_the_project_keeps_is_refused_and_deleted(self, client: Client) -> None:
         now = time.time_ns()
         old, young = make.span("old", start=now - 40 * DAY), make.span("young", start=now - DAY)
         client.store(old, young)
@@ -254,25 +249,47 @@ class TestRetention:
         answer = client.ingest(make.request(make.span("late", start=now - 40 * DAY)))
         assert answer.json()["partialSuccess"]["rejectedSpans"] == "1"
         assert "30 days that its project keeps" in answer.text
-        due = Retention().due(service.store)
-        with service.store.reading() as connection:
-            mine = connection.execute(select(project_rules).where(project_rules.c.retention_days == 30)).all()
-        assert due is not None
-        assert due.project_id in {row.project_id for row in mine}
-        deleter = service.app.state.deleter
-        receipt = deleter.ask(project_id=due.project_id, until=due.until)
-        assert deleter.wait(receipt.id, seconds=20).state == "done"
-        assert [trace["name"] for trace in client.traces()] == ["young"]
+        wait_until(lambda: [trace["name"] for trace in client.traces()] == ["young"], "what is older is deleted")
         put(client)
 
-    def test_the_service_keeps_to_it_by_itself(self, client: Client, service: Service) -> None:
-        old = make.span("old", start=time.time_ns() - 40 * DAY)
-        client.store(old)
-        put(client, retention_days=30)
-        retention = service.app.state.ingest.retention
-        retention._looked.clear()
-        service.app.state.deleter._notify()
-        wait_until(lambda: client.traces() == [], "it is deleted")
+
+class TestByTagAndSize:
+    def test_what_goes_by_a_rule_is_told_on_the_page_over_rest_and_in_the_audit_log(
+        self, client: Client, service: Service
+    ) -> None:
+        now = time.time_ns()
+        tagged: dict[str, make.Value] = {"tag.tags": ["debug"]}
+        client.store(make.span("old", start=now - 5 * DAY, having=tagged), make.span("young", start=now - DAY))
+        put(client, retention_tags=[{"tag": "debug", "days": 3}])
+        wait_until(lambda: [trace["name"] for trace in client.traces()] == ["young"], "the rule is kept to at once")
+        found = schemas.Deletions.model_validate(client.read("/api/v1/deletions", project=client.project)).items
+        assert [(one.by_rule, one.tag, one.traces) for one in found] == [(True, "debug", 1)]
+        receipt = service.app.state.deleter.wait(found[0].id, seconds=20)
+        assert receipt.state == "done"
+        assert "1 trace with 1 span, tagged debug" in client.get(PAGE, params={"project": client.project}).text
+
+        def noted() -> bool:
+            lines = client.read("/api/v1/audit", project=client.project, action="by a rule")["items"]
+            return [(one["kind"], one["detail"][:30]) for one in lines] == [
+                ("server", "1 trace with 1 span, tagged de")
+            ]
+
+        wait_until(noted, "the audit log has it")
+        asked = client.delete("/api/v1/traces", params={"project": client.project})
+        first = client.read("/api/v1/deletions", project=client.project, limit=1)
+        assert [one["id"] for one in first["items"]] == [asked.json()["id"]]
+        more = client.read("/api/v1/deletions", project=client.project, limit=1, cursor=first["next_cursor"])
+        assert ([one["id"] for one in more["items"]], more["next_cursor"]) == ([receipt.id], None)
+        put(client)
+
+    @on_one_database
+    def test_late_spans_that_a_tag_may_keep_are_taken(self, client: Client) -> None:
+        late = make.span("late", start=time.time_ns() - 40 * DAY)
+        put(client, retention_days=30, retention_tags=[{"tag": "golden", "days": None}])
+        client.store(late)
+        put(client, retention_days=30, retention_tags=[{"tag": "debug", "days": 35}])
+        answer = client.ingest(make.request(make.span("later", start=time.time_ns() - 40 * DAY)))
+        assert "older than the 35 days" in answer.text
         put(client)
 
 
@@ -347,8 +364,10 @@ class TestPage:
         typed = {
             "project": client.project, "content": "yes", "masks": ["emails"], "patterns": "order: ORD-\\d+",
             "keys": "http.*", "retention_days": "30", "text": "ada@example.com <b> ORD-7",
+            "retention_tags": "debug: 3 days\r\nkept: for ever", "max_size": "2.5 GB",
         }  # fmt: skip
         tried = client.post(PAGE, data=typed | {"do": "try"})
+        assert "these rules would delete 1 trace for their age" in tried.text
         assert "[masked e-mail] &lt;b&gt; [masked order]" in tried.text
         assert client.read("/api/v1/rules", project=client.project)["masks"] == []
         saved = client.post(PAGE, data=typed | {"do": "save"})
@@ -356,9 +375,14 @@ class TestPage:
         assert client.read("/api/v1/rules", project=client.project) == {
             "masks": ["emails"], "patterns": [{"name": "order", "pattern": "ORD-\\d+"}], "keys": ["http.*"],
             "content": True, "retention_days": 30,
+            "retention_tags": [{"tag": "debug", "days": 3}, {"tag": "kept", "days": None}], "max_size": 2_500_000_000,
         }  # fmt: skip
+        assert "debug: 3\nkept: for ever</textarea>" in client.get(PAGE, params={"project": client.project}).text
         assert "order: ORD-" in client.get(PAGE, params={"project": client.project}).text
-        for field, text in (("patterns", "x"), ("patterns", "a: ("), ("keys", "***"), ("retention_days", "-1")):
+        for field, text in (
+            *(("patterns", "x"), ("patterns", "a: ("), ("keys", "***"), ("retention_days", "-1")),
+            *(("retention_tags", "debug"), ("retention_tags", "a: 0"), ("max_size", "much"), ("max_size", "10")),
+        ):
             wrong = client.post(PAGE, data=typed | {field: text})
             assert wrong.status_code == 400
             assert f'id="f-{field}"' in wrong.text.partition('aria-invalid="true"')[0][-400:]
@@ -369,6 +393,8 @@ class TestPage:
         put(client)
         for rules in (
             {"masks": ["all"]}, {"patterns": [{"name": "", "pattern": "x"}]}, {"keys": ["*"]}, {"retention_days": 0},
+            {"retention_tags": [{"tag": "a", "days": 0}]}, {"retention_tags": [{"tag": ""}]}, {"max_size": 5},
+            {"retention_tags": [{"tag": "a"}]}, {"max_size": 2**70}, {"max_size": True},
             {"more": 1}, {"patterns": [{"name": "x", "pattern": "("}]}, {"content": "maybe"}, {"keys": ["x"] * 51},
         ):  # fmt: skip
             answer = client.put("/api/v1/rules", params={"project": client.project}, json=rules)

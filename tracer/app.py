@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
-from tracer.access.audit import REFUSED, AuditLog, Deed, deed_of
+from tracer.access.audit import BY_RULE, REFUSED, AuditLog, Deed, Entry, deed_of
 from tracer.access.ring import KeyRing
 from tracer.access.sessions import Sessions
 from tracer.access.throttle import Throttle
@@ -55,6 +55,7 @@ from tracer.ingest.apply import Changes
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.newcomers import NewProjects
 from tracer.ingest.privacy import Privacy
+from tracer.ingest.receipts import Receipt, in_words
 from tracer.ingest.reread import Rereader
 from tracer.ingest.retention import Retention
 from tracer.ingest.writer import Writer
@@ -139,8 +140,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     writer = Writer(store, prices=prices, on_commit=committed, search=searching)
     retention = Retention(settings.retention_days, settings.max_size)
+    log = AuditLog(store, later=writer.run, days=settings.audit_days)
     deleter = Deleter(
-        store, writer, on_commit=hub.committed, retention=retention, abandoned_after=settings.abandoned_after
+        store,
+        writer,
+        on_commit=hub.committed,
+        on_done=partial(_went_by_rule, log),
+        retention=retention,
+        abandoned_after=settings.abandoned_after,
     )
     rereader = Rereader(store, writer, prices)
     beside = BESIDE_AFTER_S if cores() > 1 else None
@@ -153,7 +160,6 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     )
     threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
 
-    log = AuditLog(store, later=writer.run, days=settings.audit_days)
     doors = Doors(
         store,
         KeyRing(store, later=writer.run),
@@ -316,6 +322,11 @@ def _answered(log: AuditLog, state: Mapping[str, Any], status: int) -> None:
     deed: Deed | None = state.get("deed")
     if deed is not None and (status < 400 or deed.entry.action == REFUSED):
         log.note(deed.entry, once=deed.once)
+
+
+def _went_by_rule(log: AuditLog, receipt: Receipt) -> None:
+    """Note what the retention deleted."""
+    log.note(Entry(BY_RULE, kind="server", project_id=receipt.project_id, detail=in_words(receipt)))
 
 
 async def _openapi(request: Request) -> Response:

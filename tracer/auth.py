@@ -73,6 +73,7 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("POST", "/api/v1/import"): Right.write,
     ("DELETE", "/api/v1/traces"): Right.write,
     ("DELETE", "/api/v1/traces/{trace_id}"): Right.write,
+    ("GET", "/api/v1/deletions"): Right.read,
     ("GET", "/api/v1/deletions/{deletion_id}"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/spans/{span_id}"): Right.read,

@@ -114,15 +114,19 @@ def migrate(config: str | None, dry_run: bool, no_backup: bool, **flags: str | N
 @_database_settings
 @click.option("--older-than", metavar="AGE", help="Delete traces that started longer ago: 30d, 12h.")
 @_setting("max_size", "SIZE")
-@click.option("--project", metavar="NAME", help="Only this project's traces.")
-def prune(config: str | None, older_than: str | None, project: str | None, **flags: str | None) -> None:
+@click.option("--project", metavar="NAME", help="Only this project's traces; --max-size is then the project's.")
+@click.option("--tag", metavar="TAG", help="Only traces that have it; needs --older-than.")
+def prune(
+    config: str | None, older_than: str | None, project: str | None, tag: str | None, **flags: str | None
+) -> None:
     """Delete old traces for good, and give their space back. A server that runs meanwhile goes on taking spans.
 
-    Without --older-than and --max-size it does what the settings retention_days and max_size say.
+    Without --older-than and --tag it does what the settings retention_days and max_size say, and the projects' own
+    rules: by age, by tag and by size.
     """
     from tracer.maintenance import run_prune
 
-    run_prune(load_settings(flags, config=config), older_than=older_than, project=project)
+    run_prune(load_settings(flags, config=config), older_than=older_than, project=project, tag=tag)
 
 
 @cli.command()

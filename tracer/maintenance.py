@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -13,18 +13,21 @@ import click
 
 from tracer.errors import BadSetting, DatabaseAway, Unavailable
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.keeping import keeping_everywhere
 from tracer.ingest.receipts import Receipt
-from tracer.ingest.reclaim import database_size, size_in_use
+from tracer.ingest.reclaim import database_size, share_of, size_in_use
 from tracer.ingest.reread import Wanted, reread_spans
+from tracer.ingest.retention import Due, due_in_projects
 from tracer.ingest.verify import verify
 from tracer.ingest.writer import Writer
 from tracer.prices import PriceBook
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_by_name, projects
 from tracer.queries.scope import EVERYTHING
 from tracer.settings import Settings
 from tracer.sources.changes import patiently
 from tracer.sources.database import opened
 from tracer.store.engine import Store
+from tracer.store.sql import Sql
 from tracer.units import DAY, UnixNanos, format_bytes, format_count, parse_length, parse_rfc3339, rfc3339
 
 TELL_EVERY_S = 1.0
@@ -42,32 +45,41 @@ def run_verify(settings: Settings, *, as_json: bool) -> int:
     return count
 
 
-def run_prune(settings: Settings, *, older_than: str | None, project: str | None) -> None:
-    """Delete what is older or larger than asked for, telling how far it is.
+def run_prune(settings: Settings, *, older_than: str | None, project: str | None, tag: str | None = None) -> None:
+    """Delete what is older or larger than asked for, or than the projects' rules keep, telling how far it is.
 
     Raises BadSetting when nothing was asked for, NotFound for a project that is not there.
     """
+    if tag is not None and older_than is None:
+        raise BadSetting("--tag needs --older-than: 0d means all that have it.", field="tag")
     age = _age(settings, older_than)
-    if age is None and settings.max_size is None:
-        raise BadSetting("nothing to do: give --older-than or --max-size, or set retention_days or max_size.")
     with opened(settings) as store:
         if store.read_only:
             raise DatabaseAway(f"{store.description} cannot be written, so nothing can be deleted.")
         before = database_size(store)
-        project_id = None
-        if project is not None:
-            with store.reading() as connection:
+        with store.reading() as connection:
+            names = {one.id: one.name for one in projects(connection, scope=EVERYTHING)}
+            project_id = None
+            if project is not None:
                 project_id = project_by_name(connection, scope=EVERYTHING, name=project).id
+            rules = older_than is None and bool(keeping_everywhere(Sql(connection), project_id))
+        if age is None and settings.max_size is None and not rules:
+            raise BadSetting(
+                "nothing to do: give --older-than or --max-size, or set retention_days, max_size or rules of a project."
+            )
         writer = Writer(store, prices=PriceBook(), on_commit=lambda _: None)
         deleter = Deleter(store, writer, on_commit=lambda _: None, polite=True)
         writer.start()
         try:
             if age is not None:
                 until = UnixNanos(time.time_ns() - age)
-                click.echo(f"Deleting what started before {rfc3339(until // 10**9 * 10**9)}")
-                _carry_out(deleter, lambda: deleter.ask(project_id=project_id, until=until))
+                tagged = "" if tag is None else f" and is tagged {tag}"
+                click.echo(f"Deleting what started before {rfc3339(until // 10**9 * 10**9)}{tagged}")
+                _carry_out(deleter, lambda: deleter.ask(project_id=project_id, until=until, tag=tag))
+            for due in due_in_projects(store, project_id=project_id) if rules else ():
+                _keep_to(deleter, due, names)
             cap = settings.max_size
-            if cap is not None:
+            if cap is not None and tag is None:
                 _shrink(store, deleter, project_id, cap)
         finally:
             deleter.stop()
@@ -113,12 +125,29 @@ def run_reread(settings: Settings, *, project: str | None, since: str | None, pr
 
 
 def _shrink(store: Store, deleter: Deleter, project_id: int | None, max_size: int) -> None:
-    used = size_in_use(store)
+    used = size_in_use(store) if project_id is None else share_of(store, project_id).size
     if used <= max_size:
         click.echo(f"{format_bytes(used)} are in use, which is within {format_bytes(max_size)}.")
         return
     click.echo(f"{format_bytes(used)} are in use; deleting the oldest traces until {format_bytes(max_size)} are")
     _carry_out(deleter, lambda: deleter.ask(project_id=project_id, max_size=max_size))
+
+
+def _keep_to(deleter: Deleter, due: Due, names: Mapping[int, str]) -> None:
+    """Do what a project's rule wants."""
+    what = []
+    if due.until is not None:
+        what.append(f"started before {rfc3339(due.until // 10**9 * 10**9)}")
+    if due.tag is not None:
+        what.append(f"is tagged {due.tag}")
+    if due.max_size is not None:
+        what.append(f"is the oldest, down to {format_bytes(due.max_size)}")
+    name = "" if due.project_id is None else names.get(due.project_id, "")
+    click.echo(f"Deleting what of {name} {' and '.join(what)}")
+    ask = partial(
+        deleter.ask, project_id=due.project_id, until=due.until, max_size=due.max_size, tag=due.tag, by_rule=True
+    )
+    _carry_out(deleter, ask)
 
 
 def _age(settings: Settings, older_than: str | None) -> int | None:

@@ -91,12 +91,12 @@ def parse_bytes(text: str) -> int:
 
     Raises ValueError when the text is none.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])(i)?)?b?", text.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(?:([kmgt])(i)?)?b?", text.strip().lower())
     if found is None:
         raise ValueError("must be a size such as 10GB or 512MiB")
     number, prefix, binary = found.groups()
     power = " kmgt".index(prefix) if prefix else 0
-    return int(float(number) * (1_024 if binary else 1_000) ** power)
+    return round(float(number) * (1_024 if binary else 1_000) ** power)
 
 
 def parse_length(text: str) -> Nanos:
@@ -104,7 +104,9 @@ def parse_length(text: str) -> Nanos:
 
     Raises ValueError when the text is none.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(d|days?|h|hours?|m|min|minutes?|s|seconds?)", text.strip().lower())
+    found = re.fullmatch(
+        r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(d|days?|h|hours?|m|min|minutes?|s|seconds?)", text.strip().lower()
+    )
     if found is None:
         raise ValueError("must be a length of time such as 30d or 12h")
     number, unit = found.groups()

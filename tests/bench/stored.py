@@ -126,7 +126,10 @@ def load(database: Database, wanted: int) -> float:
                     _copy(connection, metadata.tables[name], key, newest, number, database.new_id)
         with store.writing() as connection:
             connection.execute(
-                text("UPDATE project_counter SET trace_count = trace_count * :n, span_count = span_count * :n"),
+                text(
+                    "UPDATE project_counter SET trace_count = trace_count * :n, span_count = span_count * :n, "
+                    "body_bytes = body_bytes * :n"
+                ),
                 {"n": copies + 1},
             )
             if not store.sqlite:

@@ -144,7 +144,7 @@ class TestBodies:
     def test_a_pack_that_is_gone(self, at: Bench) -> None:
         pk = row_number(at, 2)
         assert at.run("DELETE FROM pack WHERE id / 1048576 = ?", [pk]) == 1
-        assert found(at) == [("pack_count", "2", None), ("body", "2", "1")]
+        assert found(at) == [("pack_count", "2", None), ("body", "2", "1"), ("counter body_bytes", None, None)]
 
     def test_a_pack_whose_bytes_were_changed(self, at: Bench) -> None:
         pk = row_number(at, 1)
@@ -208,13 +208,17 @@ class TestRows:
     def test_counters_that_miss_something(self, at: Bench) -> None:
         at.run("UPDATE project_counter SET trace_count = trace_count + 1, span_count = span_count - 2")
         assert [one.what for one in at.differences()] == ["counter trace_count", "counter span_count"]
+        at.run("UPDATE project_counter SET trace_count = trace_count - 1, span_count = span_count + 2")
+        at.run("UPDATE project_counter SET body_bytes = body_bytes + 7")
+        assert [one.what for one in at.differences()] == ["counter body_bytes"]
 
     def test_what_is_left_of_deleted_traces(self, at: Bench) -> None:
         project_id = at.rows("SELECT project_id FROM trace")[0].project_id
         at.run("INSERT INTO tombstone (trace_id, project_id, deleted_at) VALUES (?, ?, 1)", [trace_id(1), project_id])
         at.run("INSERT INTO remains (trace_pk, project_id, deletion_id) VALUES (?, 1, 1)", [row_number(at, 2)])
         differences = at.differences()
-        assert [one.what for one in differences if one.what != "metrics"] == ["deleted", "deleted", "deleted"]
+        seen = [one.what for one in differences if one.what not in ("metrics", "counter body_bytes")]
+        assert seen == ["deleted", "deleted", "deleted"]
         assert {one.stored.split(" is ")[0] for one in differences} >= {"a trace", "a log record"}
 
 

@@ -86,6 +86,9 @@ ACTIONS: Mapping[tuple[str, str], str] = {
 REFUSED = "was refused"
 """The one action that is noted although it failed: signing in with what is wrong."""
 
+BY_RULE = "deleted by a rule"
+"""What the server does by itself: traces that are too old or too many."""
+
 UNNOTED = frozenset({("POST", "/api/v1/scores")})
 """What programs do all the time: noted when a person does it."""
 
@@ -97,7 +100,7 @@ class Entry:
     action: str
     who: str = ""
     kind: str = ""
-    """What they came with: `person`, `token`, `key`, `link`, or `owner` on an open server."""
+    """What they came with: `person`, `token`, `key`, `link`, or `owner` on an open server; or it was the `server`."""
     project: str | None = None
     target: str = ""
     detail: str = ""

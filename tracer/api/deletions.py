@@ -10,14 +10,27 @@ from sqlalchemy import Connection
 from tracer.access.audit import tell
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
-from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, SearchText, TraceId, asked, read_moment
+from tracer.api.traces import (
+    REFUSALS,
+    CursorText,
+    Limit,
+    Moment,
+    ProjectName,
+    Reader,
+    SearchText,
+    TraceId,
+    asked,
+    read_moment,
+)
 from tracer.errors import BadRequest, NotFound
 from tracer.ingest.deleter import Deleter
-from tracer.ingest.receipts import Receipt
+from tracer.ingest.receipts import Receipt, receipts_of
+from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.scope import Scope
 from tracer.queries.traces import traces_of_id
 from tracer.search.tree import show
+from tracer.store.sql import Sql
 from tracer.units import rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["deleting"], responses=REFUSALS)
@@ -85,6 +98,23 @@ def delete_traces(
     return _answer(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
 
 
+@router.get("/deletions", response_model=schemas.Deletions)
+def list_deletions(
+    request: Request, project: ProjectName = None, limit: Limit = 50, cursor: CursorText = None
+) -> Response:
+    """What was deleted in the last 30 days, by somebody or by a rule, the newest first."""
+    reader = Reader(request)
+    before = read_cursor(cursor, order="deletions").id if cursor else None
+    with reader.store.reading() as conn:
+        ids = None if reader.scope.project_ids is None else sorted(reader.scope.project_ids)
+        if project:
+            ids = [project_by_name(conn, scope=reader.scope, name=project).id]
+        found = receipts_of(Sql(conn), ids, limit=limit + 1, before=before)
+        items = [_shape(conn, reader.scope, one) for one in found[:limit]]
+    after = write_cursor(Cursor("deletions", 0, found[limit - 1].id)) if len(found) > limit else None
+    return JsonAnswer({"items": items, "next_cursor": after})
+
+
 @router.get("/deletions/{deletion_id}", response_model=schemas.Deletion)
 def get_deletion(request: Request, deletion_id: Annotated[int, Path(ge=1, le=LAST_ID)]) -> Response:
     """How far a deletion is."""
@@ -122,6 +152,10 @@ def _shape(conn: Connection, scope: Scope, receipt: Receipt) -> dict[str, object
         "id": receipt.id,
         "project": names.get(receipt.project_id) if receipt.project_id is not None else None,
         "q": receipt.q,
+        "by_rule": bool(receipt.by_rule),
+        "tag": receipt.tag,
+        "to": None if receipt.until is None else rfc3339(receipt.until),
+        "max_size": receipt.max_size,
         "state": receipt.state,
         "traces": receipt.traces,
         "spans": receipt.spans,

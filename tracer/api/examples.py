@@ -202,6 +202,10 @@ _RECEIPT = {
     "id": 12,
     "project": PROJECT,
     "q": None,
+    "by_rule": False,
+    "tag": None,
+    "to": None,
+    "max_size": None,
     "state": "done",
     "traces": 1,
     "spans": 2,
@@ -215,6 +219,8 @@ _RULES = {
     "keys": ["user.phone"],
     "content": True,
     "retention_days": 90,
+    "retention_tags": [{"tag": "debug", "days": 3}, {"tag": "golden", "days": None}],
+    "max_size": 20_000_000_000,
 }
 _PRICES = {
     "items": [
@@ -371,6 +377,7 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
             "answer": "HTTP 200",
         }
     ),
+    ("GET", "/api/v1/deletions"): _page(_RECEIPT),
     ("GET", "/api/v1/deletions/{deletion_id}"): _RECEIPT,
     ("GET", "/api/v1/export"): _LINE,
     ("POST", "/api/v1/import"): {"traces": 1, "spans": 2, "scores": 1, "rejected": {"count": 0, "message": ""}},

@@ -11,6 +11,7 @@ from tracer.access.audit import tell
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, Reader
+from tracer.ingest.keeping import TagDays
 from tracer.ingest.privacy import rules_in, store_rules
 from tracer.ingest.rules import Pattern, Rules, check_rules
 from tracer.queries.projects import project_by_name
@@ -32,7 +33,7 @@ class TrialIn(BaseModel):
 
 @router.get("/rules", response_model=schemas.Rules)
 def get_rules(request: Request, project: ProjectName) -> Response:
-    """What of a project's spans is hidden on arrival, and how long they are kept."""
+    """What of a project's spans is hidden on arrival, how long they are kept, and how many of them."""
     reader = Reader(request)
     with reader.store.reading() as conn:
         found = project_by_name(conn, scope=reader.scope, name=project)
@@ -41,13 +42,17 @@ def get_rules(request: Request, project: ProjectName) -> Response:
 
 @router.put("/rules", response_model=schemas.Rules)
 def put_rules(request: Request, project: ProjectName, given: schemas.Rules) -> Response:
-    """Replace a project's rules. They hold for what comes from now on; what is stored stays as it is."""
+    """Replace a project's rules. Those for what is hidden hold for what comes from now on; what is stored stays.
+
+    What is kept no longer, or is too much, goes from now on: `/api/v1/deletions` tells of it.
+    """
     reader = Reader(request)
     rules = check_rules(_read(given))
     with reader.store.writing() as connection:
         found = project_by_name(connection, scope=reader.scope, name=project)
         store_rules(connection, found.id, rules)
     request.app.state.privacy.forget()
+    request.app.state.deleter.look_again()
     tell(request, project=found.name, detail="rules for what comes in")
     return JsonAnswer(_shape(rules))
 
@@ -64,7 +69,10 @@ def try_rules(request: Request, project: ProjectName, given: TrialIn) -> Respons
 
 def _read(given: schemas.Rules) -> Rules:
     patterns = tuple(Pattern(one.name, one.pattern) for one in given.patterns)
-    return Rules(tuple(given.masks), patterns, tuple(given.keys), given.content, given.retention_days)
+    tags = tuple(TagDays(one.tag, one.days) for one in given.retention_tags)
+    return Rules(
+        tuple(given.masks), patterns, tuple(given.keys), given.content, given.retention_days, tags, given.max_size
+    )
 
 
 def _shape(rules: Rules) -> dict[str, object]:
@@ -74,4 +82,6 @@ def _shape(rules: Rules) -> dict[str, object]:
         "keys": list(rules.keys),
         "content": rules.content,
         "retention_days": rules.retention_days,
+        "retention_tags": [{"tag": one.tag, "days": one.days} for one in rules.retention_tags],
+        "max_size": rules.max_size,
     }

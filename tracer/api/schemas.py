@@ -163,8 +163,15 @@ class RulePattern(Answer):
     pattern: str = Field(min_length=1, max_length=500, examples=["ORD-\\d{6}"])
 
 
+class RetentionTag(Answer):
+    """How long traces with a tag are kept."""
+
+    tag: str = Field(min_length=1, max_length=200, examples=["debug"])
+    days: int | None = Field(ge=1, le=36_500, description="null: for ever.")
+
+
 class Rules(Answer):
-    """A project's rules for what comes in."""
+    """A project's rules for what comes in, and for how long and how much of it is kept."""
 
     masks: list[Literal["keys", "secrets", "emails", "cards"]] = Field(
         default_factory=list, max_length=4, description="Built-in masks, the same as the SDK's."
@@ -176,7 +183,18 @@ class Rules(Answer):
     content: bool = Field(
         default=True, description="false: only what ran, when, and what it cost is stored, nothing that was said."
     )
-    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    retention_days: int | None = Field(default=None, ge=1, le=36_500, description="Days that traces are kept.")
+    retention_tags: list[RetentionTag] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Other days for traces that have a tag; of several tags the one that keeps it longest counts.",
+    )
+    max_size: int | None = Field(
+        default=None,
+        ge=10**6,
+        le=2**60,
+        description="Bytes that the project may hold; beyond that the oldest traces go, those kept for ever last.",
+    )
 
 
 class Trial(Answer):
@@ -190,7 +208,9 @@ class AuditEntry(Answer):
 
     time: str
     who: str | None = Field(description="A person's address or a key's name.")
-    kind: str | None = Field(description="What they came with: person, token, key, link, or owner of an open server.")
+    kind: str | None = Field(
+        description="What they came with: person, token, key, link, or owner of an open server; or it was the server."
+    )
     action: str = Field(examples=["deleted"])
     project: str | None
     target: str | None = Field(examples=["trace 4bf92f3577b34da6a3ce929d0e0e4736"])
@@ -548,12 +568,23 @@ class Deletion(Answer):
     id: int
     project: str | None = Field(description="The project's name; null when it goes through all of them.")
     q: str | None = Field(description="The search by which its traces are found; null for all of a time.")
+    by_rule: bool = Field(description="true where nobody asked: the retention of the server or of the project.")
+    tag: str | None = Field(description="The tag that its traces have; null for all.")
+    to: str | None = Field(description="Its traces started before.")
+    max_size: int | None = Field(description="Bytes down to which the project, or the database, is brought.")
     state: Literal["waiting", "running", "done", "failed"]
     traces: int = Field(description="Traces deleted so far.")
     spans: int = Field(description="Spans deleted so far.")
     total_traces: int | None = Field(description="Traces that it is about; null until that is known.")
     started_at: str
     finished_at: str | None
+
+
+class Deletions(Answer):
+    """A page of receipts."""
+
+    items: list[Deletion]
+    next_cursor: str | None
 
 
 class Rejected(Answer):

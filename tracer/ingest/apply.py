@@ -70,6 +70,8 @@ class _Touched:
     rebuild: bool = False
     packer: Packer | None = None
     pack_count: int = 0
+    body_bytes: int = 0
+    """Of the packs that this commit writes."""
 
     @property
     def written(self) -> list[bytes]:
@@ -301,6 +303,7 @@ class Applier:
             ]
             packer.finish()
             packs += [(trace.pk * PACKS_PER_TRACE + number, entries, data) for number, entries, data in packer.packs]
+            trace.body_bytes = sum(len(entries) + len(data) for _, entries, data in packer.packs)
             trace.pack_count = packer.next_pack
             self._remember(trace.pk, packer)
         new.write(sql)
@@ -438,15 +441,17 @@ class Applier:
         """Add to this process's shard of each project's counters."""
         added: dict[int, list[int]] = {}
         for trace in touched:
-            if trace.inserted:
-                counts = added.setdefault(trace.key[0], [0, 0])
+            if trace.inserted or trace.body_bytes:
+                counts = added.setdefault(trace.key[0], [0, 0, 0])
                 counts[0] += trace.new
                 counts[1] += len(trace.inserted)
+                counts[2] += trace.body_bytes
         sql.insert(
             "project_counter",
-            ("project_id", "shard", "trace_count", "span_count", "first_seen", "last_seen"),
+            ("project_id", "shard", "trace_count", "span_count", "body_bytes", "first_seen", "last_seen"),
             [(project, self.shard, *counts, now, now) for project, counts in sorted(added.items())],
             then="ON CONFLICT (project_id, shard) DO UPDATE SET "
             "trace_count = project_counter.trace_count + excluded.trace_count, "
-            "span_count = project_counter.span_count + excluded.span_count, last_seen = excluded.last_seen",
+            "span_count = project_counter.span_count + excluded.span_count, "
+            "body_bytes = project_counter.body_bytes + excluded.body_bytes, last_seen = excluded.last_seen",
         )

@@ -23,6 +23,7 @@ LARGE = 2_000
 """Spans from which a trace's rows go in slices of their own."""
 
 PACKS_AT_ONCE = 64
+PACK_BYTES = "length(pack.data) + length(pack.pieces)"
 NOTES_AT_ONCE = 50
 """Rows of what of a trace was in the search index; each has some kilobytes to a hundred."""
 
@@ -63,7 +64,8 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     small = [row.id for row in rows if row.span_count <= LARGE]
     large = [(row.id, row.project_id, deletion_id) for row in rows if row.span_count > LARGE]
     write_tombstones(sql, keys, now)
-    _count_off(sql, [(row.project_id, row.span_count) for row in rows], shard)
+    sizes = body_sizes(sql, small)
+    _count_off(sql, [(row.project_id, 1, row.span_count, sizes.get(row.id, 0)) for row in rows], shard)
     cube.subtract(sql, small)
     remove_traces(sql, small, large=[pk for pk, _, _ in large])
     drop_labels(sql, rows)
@@ -82,8 +84,11 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     return deleted
 
 
-def sweep(sql: Sql, *, spans: int) -> bool:
-    """Delete up to so many rows of a large trace that was deleted; False when no such trace is left."""
+def sweep(sql: Sql, *, spans: int, shard: int) -> bool:
+    """Delete up to so many rows of a large trace that was deleted; False when no such trace is left.
+
+    `shard` is the writer's.
+    """
     found = sql.rows("SELECT trace_pk, project_id FROM remains ORDER BY trace_pk LIMIT 1")
     if not found:
         return False
@@ -93,10 +98,14 @@ def sweep(sql: Sql, *, spans: int) -> bool:
     sql.many("DELETE FROM span WHERE trace_pk = ? AND span_id = ?", [(pk, row.span_id) for row in rows])
     gone = len(rows)
     if gone == 0:
-        gone = sql.run(
-            "DELETE FROM pack WHERE id IN (SELECT id FROM pack WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+        packs = sql.rows(
+            f"SELECT id, {PACK_BYTES} AS bytes FROM pack WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
             [*_pack_range(pk), PACKS_AT_ONCE],
         )
+        if packs:
+            sql.many("DELETE FROM pack WHERE id = ?", [(row.id,) for row in packs])
+            _count_off(sql, [(project_id, 0, 0, sum(row.bytes for row in packs))], shard)
+        gone = len(packs)
     if gone == 0:
         gone = forget_seen(sql, pk, rows=NOTES_AT_ONCE)
     if gone == 0:
@@ -104,22 +113,33 @@ def sweep(sql: Sql, *, spans: int) -> bool:
     return True
 
 
+def body_sizes(sql: Sql, pks: Sequence[int]) -> dict[int, int]:
+    """Bytes of the bodies of some traces, by row number; one without any is not named."""
+    rows = sql.rows_in(
+        f"SELECT trace.id, CAST(sum({PACK_BYTES}) AS BIGINT) AS bytes FROM trace JOIN pack ON "
+        f"pack.id >= trace.id * {PACKS_PER_TRACE} AND pack.id < (trace.id + 1) * {PACKS_PER_TRACE} "
+        "WHERE trace.id IN ({keys}) GROUP BY trace.id",
+        pks,
+    )
+    return {row.id: row.bytes for row in rows}
+
+
 def _pack_range(pk: int) -> tuple[int, int]:
     return pk * PACKS_PER_TRACE, (pk + 1) * PACKS_PER_TRACE
 
 
-def _count_off(sql: Sql, traces: Sequence[tuple[int, int]], shard: int) -> None:
-    """Take traces, given as (project id, spans), off this process's shard of the counters."""
+def _count_off(sql: Sql, gone: Sequence[tuple[int, int, int, int]], shard: int) -> None:
+    """Take what goes, as (project id, traces, spans, bytes of bodies), off this process's shard of the counters."""
     counts: dict[int, list[int]] = {}
-    for project_id, spans in traces:
-        count = counts.setdefault(project_id, [0, 0])
-        count[0] -= 1
-        count[1] -= spans
+    for project_id, *numbers in gone:
+        count = counts.setdefault(project_id, [0, 0, 0])
+        count[:] = [before - number for before, number in zip(count, numbers, strict=True)]
     sql.insert(
         "project_counter",
-        ("project_id", "shard", "trace_count", "span_count"),
+        ("project_id", "shard", "trace_count", "span_count", "body_bytes"),
         [(project_id, shard, *count) for project_id, count in sorted(counts.items())],
         then="ON CONFLICT (project_id, shard) DO UPDATE SET "
         "trace_count = project_counter.trace_count + excluded.trace_count, "
-        "span_count = project_counter.span_count + excluded.span_count",
+        "span_count = project_counter.span_count + excluded.span_count, "
+        "body_bytes = project_counter.body_bytes + excluded.body_bytes",
     )

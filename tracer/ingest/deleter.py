@@ -14,11 +14,23 @@ from sqlalchemy import Connection
 from tracer.errors import NotFound, TracerError
 from tracer.ingest import receipts
 from tracer.ingest.apply import Changes
-from tracer.ingest.choose import Candidate, count_meant, in_order, oldest_first, projects_of
+from tracer.ingest.choose import (
+    NOTHING_SPARED,
+    Candidate,
+    Spared,
+    as_ruled,
+    count_meant,
+    in_order,
+    oldest_first,
+    projects_of,
+    still_meant,
+)
 from tracer.ingest.delete import Deleted, delete_traces, sweep
+from tracer.ingest.keeping import keeping_everywhere
 from tracer.ingest.receipts import Receipt
-from tracer.ingest.reclaim import reclaim, spans_beyond
+from tracer.ingest.reclaim import reclaim
 from tracer.ingest.retention import Retention
+from tracer.ingest.room import Gauge, first_of
 from tracer.ingest.waiting_logs import LogKey, drop_logs, waiting_logs
 from tracer.ingest.writer import Writer
 from tracer.search.merge import purge
@@ -46,8 +58,9 @@ T = TypeVar("T")
 class Deleter:
     """Deletes what it is asked for and what is older or larger than `retention` allows.
 
-    `delete_trace`, `ask` and `wait` may be called from any thread. `on_commit` is told of the traces that went.
-    `polite` leaves the database free between slices for as long as one took: for a process beside the server's.
+    `delete_trace`, `ask` and `wait` may be called from any thread. `on_commit` is told of the traces that went,
+    `on_done` of each deletion that is done and that a rule wanted, not somebody. `polite` leaves the database free
+    between slices for as long as one took: for a process beside the server's.
     """
 
     def __init__(
@@ -56,6 +69,7 @@ class Deleter:
         writer: Writer,
         *,
         on_commit: Callable[[Changes], None],
+        on_done: Callable[[Receipt], None] = lambda _: None,
         retention: Retention | None = None,
         polite: bool = False,
         abandoned_after: int = 10,
@@ -64,6 +78,7 @@ class Deleter:
         self._abandoned_after = abandoned_after
         self._writer = writer
         self._on_commit = on_commit
+        self._on_done = on_done
         self._retention = retention
         self._polite = polite
         self._spans = FIRST_SPANS
@@ -116,12 +131,14 @@ class Deleter:
         q: str | None = None,
         user_id: str | None = None,
         session_id: str | None = None,
+        tag: str | None = None,
+        by_rule: bool = False,
     ) -> Receipt:
         """Ask for a deletion: a project's (or every) trace that is there now and started in the time.
 
-        With `max_size`, the oldest of them until the database holds no more bytes; with `q`, those that the search
-        finds when their turn comes; with `user_id` or `session_id`, those of which any step names them. Returns at
-        once.
+        With `max_size`, the oldest of them until the project, or the database, holds no more bytes; with `q`, those
+        that the search finds when their turn comes; with `user_id` or `session_id`, those of which any step names
+        them; with `tag`, those that have it. One `by_rule` goes as far as the project's rules want it. Returns at once.
         """
         deletion_id = self._slice(
             lambda sql: receipts.open_receipt(
@@ -134,10 +151,18 @@ class Deleter:
                 q=q,
                 user_id=user_id,
                 session_id=session_id,
+                tag=tag,
+                by_rule=by_rule,
             )
         )
         self._notify()
         return self.receipt(deletion_id)
+
+    def look_again(self) -> None:
+        """Do what the rules of projects want now: they were changed."""
+        if self._retention is not None:
+            self._retention.look_again()
+        self._notify()
 
     def wait(self, deletion_id: int, *, seconds: float) -> Receipt:
         """The receipt, once it is done or after so many seconds."""
@@ -169,7 +194,7 @@ class Deleter:
         receipt = self.receipt(deletion_id)
         try:
             whole = not receipt.newest_pk or self._delete_meant(receipt, told)
-            return whole and self._finish(deletion_id, self._stopping.is_set)
+            return whole and self._finish(deletion_id, self._stopping.is_set, by_rule=bool(receipt.by_rule))
         except TracerError:
             raise  # the database is away: whoever called comes back to it
         except Exception:
@@ -178,17 +203,31 @@ class Deleter:
             raise
 
     def _delete_meant(self, receipt: Receipt, told: Callable[[Receipt], None]) -> bool:
-        if receipt.max_size is not None:
-            return self._shrink(receipt, receipt.max_size, told)
+        spared: Spared = ()
+        if receipt.by_project_rule:
+            with self._store.reading() as connection:
+                ruled = as_ruled(Sql(connection), receipt, time.time_ns())
+            if ruled is None:
+                return True
+            receipt, spared = ruled
+        try:
+            if receipt.max_size is not None:
+                return self._shrink(receipt, receipt.max_size, told)
+            return self._delete_in_order(receipt, spared, told)
+        except _RuleGone:
+            return True
+
+    def _delete_in_order(self, receipt: Receipt, spared: Spared, told: Callable[[Receipt], None]) -> bool:
         if receipt.total_traces is None and receipt.q is None:
-            total = count_meant(self._store, receipt)
+            total = count_meant(self._store, receipt, spared)
             self._slice(lambda sql: receipts.set_total(sql, receipt.id, total))
+        minutes = self._abandoned_after
         for project_id in projects_of(self._store, receipt):
-            for rows in in_order(self._store, receipt, project_id, abandoned_after=self._abandoned_after):
+            for rows in in_order(self._store, receipt, project_id, abandoned_after=minutes, spared=spared):
                 left = rows
                 while left:
-                    part = _first_of(left, self._spans)
-                    if not self._delete(receipt.id, [row.pk for row in part], told):
+                    part = first_of(left, self._spans)
+                    if not self._delete(receipt, part, told):
                         return False
                     left = left[len(part) :]
         # Nobody knows yet whose those are that wait for their span.
@@ -204,34 +243,54 @@ class Deleter:
         receipts.advance(sql, deletion_id, now=now)
 
     def _shrink(self, receipt: Receipt, max_size: int, told: Callable[[Receipt], None]) -> bool:
-        for rows in oldest_first(self._store, receipt):
-            left = rows
-            while left:
-                excess = spans_beyond(self._store, max_size)
-                if excess == 0:
-                    return True
-                part = _first_of(left, min(excess, self._spans))
-                if not self._delete(receipt.id, [row.pk for row in part], told):
-                    return False
-                left = left[len(part) :]
+        """Delete the oldest until there is room; those that a tag keeps for ever only when nothing else is left."""
+        with self._store.reading() as connection:
+            every = keeping_everywhere(Sql(connection), receipt.project_id)
+        kept = {project_id: keeping.kept_tags for project_id, keeping in every.items() if keeping.kept_tags}
+        gauge = Gauge(self._store, receipt.project_id, max_size)
+        for spared in (kept, NOTHING_SPARED) if kept else (NOTHING_SPARED,):
+            for rows in oldest_first(self._store, receipt, spared):
+                left = rows
+                while left:
+                    part = gauge.first_of(first_of(left, self._spans))
+                    if not part:
+                        return True
+                    if not self._delete(receipt, part, told, sparing=bool(spared)):
+                        return False
+                    left = left[len(part) :]
         return True
 
-    def _delete(self, deletion_id: int, pks: list[int], told: Callable[[Receipt], None]) -> bool:
+    def _delete(
+        self,
+        receipt: Receipt,
+        part: Sequence[Candidate],
+        told: Callable[[Receipt], None],
+        *,
+        sparing: bool = True,
+    ) -> bool:
+        """Delete some traces in one slice; raises _RuleGone. `sparing`: not those that a rule spares by now."""
         if self._stopping.is_set():
             return False
 
-        def work(sql: Sql) -> Deleted:
-            now = time.time_ns()
-            deleted = delete_traces(sql, pks, deletion_id=deletion_id, shard=self._writer.shard, now=now)
-            receipts.advance(sql, deletion_id, now=now, traces=deleted.traces, spans=deleted.spans)
+        def work(sql: Sql) -> Deleted | None:
+            now, pks = time.time_ns(), [row.pk for row in part]
+            if receipt.by_project_rule:
+                ruled = as_ruled(sql, receipt, now)
+                if ruled is None:
+                    return None
+                pks = still_meant(sql, ruled[0], pks, ruled[1] if sparing else ())
+            deleted = delete_traces(sql, pks, deletion_id=receipt.id, shard=self._writer.shard, now=now)
+            receipts.advance(sql, receipt.id, now=now, traces=deleted.traces, spans=deleted.spans)
             return deleted
 
         deleted = self._slice(work)
+        if deleted is None:
+            raise _RuleGone
         if deleted.traces:
             self._on_commit(deleted.changes)
         self._learn(deleted.spans)
-        told(self.receipt(deletion_id))
-        return self._sweep(deletion_id, self._stopping.is_set)
+        told(self.receipt(receipt.id))
+        return self._sweep(receipt.id, self._stopping.is_set)
 
     def _delete_one(self, pk: int, project_id: int, sql: Sql) -> tuple[int, Deleted]:
         now = time.time_ns()
@@ -244,7 +303,7 @@ class Deleter:
             receipts.withdraw(sql, deletion_id)
         return deletion_id, deleted
 
-    def _finish(self, deletion_id: int, stop: Callable[[], bool]) -> bool:
+    def _finish(self, deletion_id: int, stop: Callable[[], bool], *, by_rule: bool = False) -> bool:
         """Delete the rest of large traces and their words, give the space back, close the receipt.
 
         False when `stop` said so before.
@@ -253,10 +312,12 @@ class Deleter:
             return False
         if not purge(self._store, pause=self._give_way, stop=stop):
             return False
-        spans = self.receipt(deletion_id).spans
-        if not reclaim(self._store, self._writer, spans=spans, stop=stop):
+        receipt = self.receipt(deletion_id)
+        if not reclaim(self._store, self._writer, spans=receipt.spans, stop=stop):
             return False
         self._slice(lambda sql: receipts.close_receipt(sql, deletion_id, now=time.time_ns()))
+        if by_rule and receipt.traces:
+            self._on_done(receipt)
         self._held = None if self._held == deletion_id else self._held
         with self._wake:
             self._wake.notify_all()
@@ -264,7 +325,7 @@ class Deleter:
 
     def _sweep(self, deletion_id: int, stop: Callable[[], bool]) -> bool:
         def work(sql: Sql) -> bool:
-            more = sweep(sql, spans=self._spans)
+            more = sweep(sql, spans=self._spans, shard=self._writer.shard)
             if more:
                 receipts.advance(sql, deletion_id, now=time.time_ns())
             return more
@@ -342,15 +403,9 @@ class Deleter:
         due = self._retention.due(self._store) if self._retention is not None else None
         if due is None:
             return False
-        self.ask(project_id=due.project_id, until=due.until, max_size=due.max_size)
+        self.ask(project_id=due.project_id, until=due.until, max_size=due.max_size, tag=due.tag, by_rule=True)
         return True
 
 
-def _first_of(rows: Sequence[Candidate], spans: int) -> Sequence[Candidate]:
-    """As many of the first traces as have so many spans together, at least one."""
-    total = 0
-    for number, row in enumerate(rows):
-        total += row.spans
-        if total > spans:
-            return rows[: max(1, number)]
-    return rows
+class _RuleGone(Exception):
+    """The rule by which traces go was taken back meanwhile."""

@@ -101,8 +101,9 @@ class Privacy:
                 mine = DEFAULT_PROJECT
             rule = rules.get(mine, NO_RULES)
             at = record.start_time if isinstance(record, SpanRecord) else record.time or now
-            if rule.retention_days is not None and at < now - rule.retention_days * DAY:
-                rejected.reasons[f"older than the {rule.retention_days} days that its project keeps"] += 1
+            longest = rule.keeping.longest()
+            if longest is not None and at < now - longest * DAY:
+                rejected.reasons[f"older than the {longest} days that its project keeps"] += 1
                 continue
             if rule.hides:
                 held.append(record.resource)  # no other object may get its id meanwhile

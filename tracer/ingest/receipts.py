@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.store.sql import Sql
-from tracer.units import SECOND
+from tracer.units import SECOND, format_bytes, format_count, rfc3339
 
 STALE = 30 * SECOND
 """A deletion whose process has not been heard of for so long is another's to go on with."""
@@ -21,12 +22,16 @@ class Receipt:
     since: int | None
     until: int | None
     max_size: int | None
-    """Set: the oldest traces go until the database holds no more bytes than this."""
+    """Set: the oldest traces go until the project, or without one the database, holds no more bytes than this."""
     q: str | None
     """Set: only traces that this search finds."""
     user_id: str | None
     session_id: str | None
     """Set: only traces of which a step says so."""
+    tag: str | None
+    """Set: only traces that have it."""
+    by_rule: int
+    """1 where nobody asked: the retention of the server, or of the project, whose rules hold as they are by then."""
     newest_pk: int
     """Traces that came later are not meant; 0 when the traces are gone and only their rest is to be done."""
     state: str
@@ -40,13 +45,18 @@ class Receipt:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the projects and the time is meant, not only what a search, a user or a session names."""
-        return self.q is None and self.user_id is None and self.session_id is None
+        """Whether all of the projects and the time is meant, not only what a search, a user or the like names."""
+        return self.q is None and self.user_id is None and self.session_id is None and self.tag is None
+
+    @property
+    def by_project_rule(self) -> bool:
+        """Whether it is a rule of its project that wants it."""
+        return bool(self.by_rule) and self.project_id is not None
 
 
 COLUMNS = (
-    "id, project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, traces, spans, total_traces, "
-    "started_at, finished_at"
+    "id, project_id, since, until, max_size, q, user_id, session_id, tag, by_rule, newest_pk, state, traces, spans, "
+    "total_traces, started_at, finished_at"
 )
 
 
@@ -61,6 +71,8 @@ def open_receipt(
     q: str | None = None,
     user_id: str | None = None,
     session_id: str | None = None,
+    tag: str | None = None,
+    by_rule: bool = False,
     newest_pk: int | None = None,
     state: str = "waiting",
 ) -> int:
@@ -69,9 +81,9 @@ def open_receipt(
         newest_pk = int(sql.rows("SELECT coalesce(max(id), 0) FROM trace")[0][0])
     rows = sql.rows(
         "INSERT INTO deletion "
-        "(project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, started_at, beat_at, traces, "
-        "spans) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
-        [project_id, since, until, max_size, q, user_id, session_id, newest_pk, state, now, now],
+        "(project_id, since, until, max_size, q, user_id, session_id, tag, by_rule, newest_pk, state, started_at, "
+        "beat_at, traces, spans) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
+        [project_id, since, until, max_size, q, user_id, session_id, tag, int(by_rule), newest_pk, state, now, now],
     )
     return int(rows[0].id)
 
@@ -80,6 +92,27 @@ def read_receipt(sql: Sql, deletion_id: int) -> Receipt | None:
     """The receipt of that number; None when there is none."""
     rows = sql.rows(f"SELECT {COLUMNS} FROM deletion WHERE id = ?", [deletion_id])
     return Receipt(**rows[0]._asdict()) if rows else None
+
+
+def receipts_of(
+    sql: Sql, project_ids: Sequence[int] | None, *, limit: int, before: int | None = None, by_rule: bool = False
+) -> list[Receipt]:
+    """The newest receipts of some projects, or (None) of all and of what goes through all; with numbers below `before`.
+
+    `by_rule`: of rules alone. Those of rules by which nothing went are left out.
+    """
+    where = ["by_rule = 1 AND traces > 0"] if by_rule else ["(by_rule = 0 OR traces > 0)"]
+    parameters: list[int] = []
+    if before is not None:
+        where.append("id < ?")
+        parameters.append(before)
+    if project_ids is not None:
+        where.append(f"project_id IN ({', '.join('?' * len(project_ids))})" if project_ids else "1 = 0")
+        parameters += project_ids
+    rows = sql.rows(
+        f"SELECT {COLUMNS} FROM deletion WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?", [*parameters, limit]
+    )
+    return [Receipt(**row._asdict()) for row in rows]
 
 
 def next_unfinished(sql: Sql, now: int) -> int | None:
@@ -128,3 +161,19 @@ def close_receipt(sql: Sql, deletion_id: int, *, now: int, state: str = "done") 
 def withdraw(sql: Sql, deletion_id: int) -> None:
     """Take back a receipt: there was nothing to delete."""
     sql.run("DELETE FROM deletion WHERE id = ?", [deletion_id])
+
+
+def in_words(receipt: Receipt) -> str:
+    """What went, and why, for people."""
+    traces, spans = (
+        f"{format_count(number)} {word}{'' if number == 1 else 's'}"
+        for number, word in ((receipt.traces, "trace"), (receipt.spans, "span"))
+    )
+    words = [f"{traces} with {spans}"]
+    if receipt.tag is not None:
+        words.append(f"tagged {receipt.tag}")
+    if receipt.until is not None:
+        words.append(f"from before {rfc3339(receipt.until)[:10]}")
+    if receipt.max_size is not None:
+        words.append(f"the oldest, down to {format_bytes(receipt.max_size)}")
+    return ", ".join(words)

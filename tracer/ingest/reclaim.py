@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +29,9 @@ WORTH_A_VACUUM = 20_000
 
 SAMPLE = 100
 """Traces, of the oldest and of the newest each, from which Postgres's bytes per span are told."""
+
+NOBODYS = 10**6
+"""Bytes that a database without any trace has in use, about."""
 
 VACUUMED = ("span", "pack", "trace", "partial_output", "log_record", "tombstone", "change", "project_counter")
 VACUUMED += ("search_block", "search_segment", "search_seen", "search_work")
@@ -121,6 +125,36 @@ def spans_beyond(store: Store, max_size: int) -> int:
     with store.reading() as connection:
         spans = _number(connection, "SELECT coalesce(sum(span_count), 0) FROM project_counter")
     return max(1, spans * (used - max_size) // used)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of the database is a project's: its bodies, and of all the rest what its share of the spans is."""
+
+    bodies: int
+    spans: int
+    each: float
+    """Bytes that a span takes beside the bodies: rows, indexes, words in the search."""
+
+    @property
+    def size(self) -> int:
+        """Bytes; those of all projects add up to what the database has in use, but for what an empty one has."""
+        return self.bodies + int(self.spans * self.each)
+
+
+def share_of(store: Store, project_id: int, *, each: float | None = None) -> Share:
+    """A project's share. With `each`, that of an earlier call, it counts what went since, and nothing else."""
+    used = size_in_use(store) if each is None else 0
+    with store.reading() as connection:
+        rows = Sql(connection).rows(
+            "SELECT coalesce(sum(span_count), 0) AS spans, coalesce(sum(body_bytes), 0) AS bodies, "
+            "coalesce(sum(CASE WHEN project_id = ? THEN span_count END), 0) AS own_spans, "
+            "coalesce(sum(CASE WHEN project_id = ? THEN body_bytes END), 0) AS own_bodies FROM project_counter",
+            [project_id, project_id],
+        )[0]
+    if each is None:
+        each = max(0, used - NOBODYS - int(rows.bodies)) / max(1, int(rows.spans))
+    return Share(int(rows.own_bodies), int(rows.own_spans), each)
 
 
 def _postgres_size(sql: Sql) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tracer.ingest.reclaim import size_in_use
+from tracer.ingest.choose import any_meant, count_some
+from tracer.ingest.keeping import Keeping, keeping_everywhere, with_room
+from tracer.ingest.reclaim import share_of, size_in_use
 from tracer.otlp.decode import Rejections
 from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.store.engine import Store
@@ -15,7 +17,6 @@ from tracer.store.sql import Sql
 from tracer.units import DAY
 
 AGE_EVERY_S, SIZE_EVERY_S, PROJECTS_EVERY_S = 3_600.0, 60.0, 600.0
-
 
 Record = TypeVar("Record", SpanRecord, LogRecord)
 
@@ -28,6 +29,8 @@ class Due:
     max_size: int | None = None
     project_id: int | None = None
     """None: of every project."""
+    tag: str | None = None
+    """Set: those that have it alone."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Retention:
     days: int | None = None
     max_size: int | None = None
     _looked: dict[str, float] = field(default_factory=dict)
+    _round: Iterator[Due] = field(default_factory=lambda: iter(()))
+    """What of this round over the projects was not asked for yet."""
 
     def cutoff(self, now: int) -> int | None:
         """The start (Unix nanoseconds) before which nothing is kept."""
@@ -53,31 +58,25 @@ class Retention:
             rejected.reasons[reason] += len(records) - len(kept)
         return kept
 
+    def look_again(self) -> None:
+        """Look at the projects with the next `due`: rules were changed."""
+        self._looked.pop("projects", None)
+
     def due(self, store: Store) -> Due | None:
-        """What has to be deleted now; looks at ages every hour and at the size every minute."""
+        """What has to be deleted now; looks at ages now and then, and at sizes every minute."""
         oldest = self.cutoff(time.time_ns())
         if oldest is not None and self._is_time("age", AGE_EVERY_S) and _has_older(store, oldest):
             return Due(until=oldest)
-        if (found := self._due_in_a_project(store)) is not None:
+        if (found := next(self._round, None)) is not None:
+            return found
+        if self._is_time("projects", PROJECTS_EVERY_S):
+            self._round = due_in_projects(store)
+        elif self._is_time("project sizes", SIZE_EVERY_S):
+            self._round = due_in_projects(store, ages=False)
+        if (found := next(self._round, None)) is not None:
             return found
         if self.max_size is not None and self._is_time("size", SIZE_EVERY_S) and size_in_use(store) > self.max_size:
-            return Due(max_size=self.max_size)
-        return None
-
-    def _due_in_a_project(self, store: Store) -> Due | None:
-        """What a project's own rule wants deleted; each time one project's, as long as there is any."""
-        if not self._is_time("projects", PROJECTS_EVERY_S):
-            return None
-        now = time.time_ns()
-        with store.reading() as connection:
-            rows = Sql(connection).rows("SELECT project_id, retention_days FROM project_rules WHERE retention_days > 0")
-            for row in rows:
-                until = now - row.retention_days * DAY
-                if Sql(connection).rows(
-                    "SELECT 1 FROM trace WHERE project_id = ? AND start_time < ? LIMIT 1", [row.project_id, until]
-                ):
-                    del self._looked["projects"]
-                    return Due(until=until, project_id=row.project_id)
+            return Due(max_size=with_room(self.max_size))
         return None
 
     def _is_time(self, what: str, every: float) -> bool:
@@ -86,6 +85,31 @@ class Retention:
             return False
         self._looked[what] = now
         return True
+
+
+def due_in_projects(store: Store, *, project_id: int | None = None, ages: bool = True) -> Iterator[Due]:
+    """What the rules of every project, or of one, want deleted; each is looked at when its turn comes."""
+    with store.reading() as connection:
+        every = keeping_everywhere(Sql(connection), project_id)
+    for at, keeping in every.items():
+        for tag in keeping.by_age() if ages else ():
+            rule = keeping.rule(tag, time.time_ns())
+            if rule is not None and any_meant(store, at, rule[0], tag=tag, spared=rule[1]):
+                yield Due(until=rule[0], project_id=at, tag=tag)
+        if keeping.max_size is not None and share_of(store, at).size > keeping.max_size:
+            yield Due(max_size=with_room(keeping.max_size), project_id=at)
+
+
+def count_due(store: Store, project_id: int, keeping: Keeping, *, most: int = 100_000) -> int:
+    """How many traces of a project would go for their age or their tag by some rules, `most` at the most."""
+    now, found = time.time_ns(), 0
+    for tag in keeping.by_age():
+        rule = keeping.rule(tag, now)
+        if rule is not None:
+            # Each trace is counted once: with a tag's own days, or with those of all others.
+            spared = rule[1] if tag is not None else [one.tag for one in keeping.tags]
+            found += count_some(store, project_id, rule[0], tag=tag, spared=spared, most=most)
+    return min(found, most)
 
 
 def _has_older(store: Store, oldest: int) -> bool:

@@ -1,4 +1,4 @@
-"""A project's rules for what comes in: what is hidden, whether content is kept at all, and for how long."""
+"""A project's rules for what comes in: what is hidden, whether content is kept at all, for how long and how much."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import re2
 
 from tracer.errors import BadRequest
+from tracer.ingest.keeping import Keeping, TagDays, check_keeping, keeping_of_row, tags_as_json
 from tracer.ingest.masks import ALL, HIDE
 from tracer.otlp.records import AnyValue, Attributes, Flag, LogRecord, Scope, SpanRecord
 from tracer.otlp.text import clean
 
 MOST_PATTERNS, PATTERN_LIMIT, NAME_LIMIT = 50, 500, 40
-LONGEST_DAYS = 36_500
 PATTERN_MEMORY = 1 << 20
 DEPTH = 200
 """Levels of a nested value that are looked into; decoding takes no deeper ones."""
@@ -65,6 +65,14 @@ class Rules:
     content: bool = True
     """False: inputs, outputs, messages and the like are not stored, only what ran, when, and what it cost."""
     retention_days: int | None = None
+    retention_tags: tuple[TagDays, ...] = ()
+    max_size: int | None = None
+    """Bytes that the project may hold."""
+
+    @cached_property
+    def keeping(self) -> Keeping:
+        """How long and how much is kept."""
+        return Keeping(self.retention_days, self.retention_tags, self.max_size)
 
     @property
     def hides(self) -> bool:
@@ -155,6 +163,8 @@ class Rules:
             "keys": json.dumps(list(self.keys), ensure_ascii=False),
             "content": int(self.content),
             "retention_days": self.retention_days,
+            "retention_tags": tags_as_json(self.retention_tags),
+            "max_size": self.max_size,
         }
 
 
@@ -163,12 +173,15 @@ NO_RULES = Rules()
 
 def rules_of_row(row: Any) -> Rules:
     """The rules as `as_row` gave them."""
+    keeping = keeping_of_row(row)
     return Rules(
         masks=tuple(name for name in row.masks.split(",") if name in ALL),
         patterns=tuple(Pattern(name, text) for name, text in json.loads(row.patterns)),
         keys=tuple(json.loads(row.keys)),
         content=bool(row.content),
-        retention_days=row.retention_days,
+        retention_days=keeping.days,
+        retention_tags=keeping.tags,
+        max_size=keeping.max_size,
     )
 
 
@@ -208,11 +221,9 @@ def check_rules(rules: Rules) -> Rules:
     for key in keys:
         if not 0 < len(key) <= PATTERN_LIMIT or key.count("*") > 3 or not key.strip("*"):
             raise BadRequest("A key has 1 to 500 characters, up to 3 of them *, and not only these.", field="keys")
-    if rules.retention_days is not None and not 1 <= rules.retention_days <= LONGEST_DAYS:
-        raise BadRequest(f"Days are 1 to {LONGEST_DAYS}.", field="retention_days")
-    return Rules(
-        tuple(name for name in ALL if name in rules.masks), patterns, keys, rules.content, rules.retention_days
-    )
+    keeping = check_keeping(rules.keeping)
+    masks = tuple(name for name in ALL if name in rules.masks)
+    return Rules(masks, patterns, keys, rules.content, keeping.days, keeping.tags, keeping.max_size)
 
 
 def read_patterns(text: str) -> Iterator[Pattern]:

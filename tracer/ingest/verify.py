@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracer.ingest.cube_check import cube_differences
+from tracer.ingest.delete import PACK_BYTES
 from tracer.ingest.label_check import Found as LabelFound
 from tracer.ingest.label_check import missing_labels, surplus_labels
 from tracer.ingest.verify_trace import TraceCheck
@@ -159,19 +160,34 @@ def _counters(sql: Sql) -> Iterator[Difference]:
     rows = sql.rows(
         "SELECT project.id, "
         "coalesce(counted.traces, 0) AS counted_traces, coalesce(counted.spans, 0) AS counted_spans, "
+        "coalesce(counted.bytes, 0) AS counted_bytes, "
         "coalesce(there.traces, 0) AS traces, coalesce(there.spans, 0) AS spans FROM project "
-        "LEFT JOIN (SELECT project_id, sum(trace_count) AS traces, sum(span_count) AS spans FROM project_counter "
-        "GROUP BY project_id) counted ON counted.project_id = project.id "
+        "LEFT JOIN (SELECT project_id, sum(trace_count) AS traces, sum(span_count) AS spans, "
+        "sum(body_bytes) AS bytes FROM project_counter GROUP BY project_id) counted ON counted.project_id = project.id "
         "LEFT JOIN (SELECT project_id, count(*) AS traces, sum(span_count) AS spans FROM trace "
         "GROUP BY project_id) there ON there.project_id = project.id ORDER BY project.id"
     )
+    bodies = _body_bytes(sql)
     for row in rows:
         for what, stored, expected in (
             ("trace_count", row.counted_traces, row.traces),
             ("span_count", row.counted_spans, row.spans),
+            ("body_bytes", row.counted_bytes, bodies.get(row.id, 0)),
         ):
             if stored != expected:
                 yield Difference(f"counter {what}", row.id, stored=str(stored), expected=str(expected))
+
+
+def _body_bytes(sql: Sql) -> dict[int, int]:
+    """Bytes of each project's packs, those included that are still to go with a deleted trace."""
+    found: dict[int, int] = {}
+    for table, pk in (("trace", "id"), ("remains", "trace_pk")):
+        for row in sql.rows(
+            f"SELECT owner.project_id, CAST(sum({PACK_BYTES}) AS BIGINT) AS bytes FROM pack "
+            f"JOIN {table} AS owner ON owner.{pk} = pack.id / {PACKS_PER_TRACE} GROUP BY owner.project_id"
+        ):
+            found[row.project_id] = found.get(row.project_id, 0) + row.bytes
+    return found
 
 
 def _deleted(sql: Sql) -> Iterator[Difference]:

@@ -12,28 +12,34 @@ from fastapi.responses import RedirectResponse
 from tracer.access.audit import tell
 from tracer.errors import BadRequest, NotFound, TracerError
 from tracer.ingest.deleter import Deleter
+from tracer.ingest.keeping import Keeping, read_days, read_size, read_tag_days, write_size, write_tag_days
 from tracer.ingest.masks import ALL
 from tracer.ingest.privacy import Privacy, rules_in, store_rules
-from tracer.ingest.receipts import Receipt
-from tracer.ingest.rules import LONGEST_DAYS, Rules, check_rules, read_patterns
+from tracer.ingest.receipts import Receipt, in_words, receipts_of
+from tracer.ingest.reclaim import share_of
+from tracer.ingest.retention import count_due
+from tracer.ingest.rules import Rules, check_rules, read_patterns
 from tracer.otlp.text import clean
 from tracer.pages.addresses import url
 from tracer.pages.page import caller_of, reading, render
 from tracer.queries.projects import project_by_name, projects
 from tracer.queries.rows import ProjectRow
 from tracer.store.engine import Store
+from tracer.store.sql import Sql
 
 router = APIRouter(include_in_schema=False)
 
 HERE = "/settings/privacy"
-FIELDS = {"patterns", "keys", "retention_days", "text", "id"}
+FIELDS = {"patterns", "keys", "retention_days", "retention_tags", "max_size", "text", "id"}
 """Those of the forms: a problem with one of them is told there."""
 
 TYPED_LIMIT = 40_000
 ID_LIMIT = 1_000
 SHORT_WAIT_S = 1.0
 LAST_ID = 2**63 - 1
-NOTES = {"saved": "Saved. The rules hold for what comes from now on."}
+SHOWN_RECEIPTS = 5
+MOST_COUNTED = 100_000
+NOTES = {"saved": "Saved. What is hidden is hidden from now on; what is kept no longer goes from now on."}
 MASKS = {
     "keys": ("Keys", "of providers, clouds and code hosts, tokens, private keys"),
     "secrets": ("Secrets", "the values of password, api_key, token and the like in JSON"),
@@ -55,9 +61,24 @@ class PrivacyPage:
     tried: str | None
     """What the rules leave of the text."""
     receipt: Receipt | None
+    went: Sequence[tuple[Receipt, str]]
+    """What went by a rule lately, with what it was in words."""
+    size: int
+    """Bytes that the project takes."""
+    would_go: int | None
+    """Traces that rules which are tried would delete for their age; MOST_COUNTED stands for more."""
+    too_much: int | None
+    """Bytes that they would allow."""
+    server_days: int | None
+    """Days after which the server deletes whatever a project's rules say."""
     problem: str | None
     wrong_field: str | None
     note: str | None
+
+    @property
+    def many(self) -> bool:
+        """True where more would go than were counted."""
+        return self.would_go == MOST_COUNTED
 
     @property
     def masks(self) -> Mapping[str, tuple[str, str]]:
@@ -85,11 +106,20 @@ def save_rules(
     keys: Annotated[str, Form()] = "",
     content: Annotated[str, Form()] = "yes",
     retention_days: Annotated[str, Form()] = "",
+    retention_tags: Annotated[str, Form()] = "",
+    max_size: Annotated[str, Form()] = "",
     text: Annotated[str, Form()] = "",
     do: Annotated[str, Form()] = "save",
 ) -> Response:
     """Save the rules; or (`do` is try) show what they would leave of a text, and save nothing."""
-    typed = {"patterns": patterns, "keys": keys, "retention_days": retention_days, "text": text}
+    typed = {
+        "patterns": patterns,
+        "keys": keys,
+        "retention_days": retention_days,
+        "retention_tags": retention_tags,
+        "max_size": max_size,
+        "text": text,
+    }
     shown = {"typed": typed, "chosen": masks or [], "content": content != "no"}
     try:
         rules = check_rules(
@@ -98,12 +128,14 @@ def save_rules(
                 patterns=tuple(read_patterns(patterns)),
                 keys=tuple(line for line in keys.splitlines() if line.strip()),
                 content=content != "no",
-                retention_days=_days(retention_days),
+                retention_days=read_days(retention_days, field="retention_days"),
+                retention_tags=tuple(read_tag_days(retention_tags)),
+                max_size=read_size(max_size),
             )
         )
         if do == "try":
             left = rules.mask(clean(text)[:TYPED_LIMIT]) if rules.content else ""
-            return _page(request, project, tried=left, **shown)
+            return _page(request, project, tried=left, keeping=rules.keeping, **shown)
         with cast(Store, request.app.state.store).writing() as connection:
             found = project_by_name(connection, scope=caller_of(request).scope, name=project)
             store_rules(connection, found.id, rules)
@@ -112,6 +144,7 @@ def save_rules(
     except TracerError as problem:
         return _page(request, project, refused=problem, **shown)
     cast(Privacy, request.app.state.privacy).forget()
+    cast(Deleter, request.app.state.deleter).look_again()
     tell(request, project=found.name)
     return RedirectResponse(url(request, HERE, {"project": found.name, "note": "saved"}), status_code=303)
 
@@ -140,15 +173,6 @@ def erase(
     return RedirectResponse(f"{there}#erase", status_code=303)
 
 
-def _days(text: str) -> int | None:
-    text = text.strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 9):
-        raise BadRequest(f"This takes a whole number of days, up to {LONGEST_DAYS}.", field="retention_days")
-    return int(text)
-
-
 def _page(
     request: Request,
     name: str,
@@ -157,17 +181,20 @@ def _page(
     chosen: Sequence[str] | None = None,
     content: bool | None = None,
     tried: str | None = None,
+    keeping: Keeping | None = None,
     note: str | None = None,
     erased: int | None = None,
     refused: TracerError | None = None,
 ) -> Response:
     scope = caller_of(request).scope
-    rules = Rules()
+    store = cast(Store, request.app.state.store)
+    rules, went = Rules(), list[Receipt]()
     with reading(request) as conn:
         known = projects(conn, scope=scope)
         found = project_by_name(conn, scope=scope, name=name) if name else (known[0] if known else None)
         if found is not None:
             rules = rules_in(conn, found.id)
+            went = receipts_of(Sql(conn), [found.id], limit=SHOWN_RECEIPTS, by_rule=True)
     receipt = cast(Deleter, request.app.state.deleter).receipt(erased) if erased is not None else None
     if receipt is not None and (found is None or receipt.project_id != found.id):
         raise NotFound("There is no such receipt in this project.")
@@ -175,6 +202,8 @@ def _page(
         "patterns": "\n".join(f"{one.name}: {one.text}" for one in rules.patterns),
         "keys": "\n".join(rules.keys),
         "retention_days": "" if rules.retention_days is None else str(rules.retention_days),
+        "retention_tags": write_tag_days(rules.retention_tags),
+        "max_size": "" if rules.max_size is None else write_size(rules.max_size),
         "text": "",
     }
     page = PrivacyPage(
@@ -186,6 +215,11 @@ def _page(
         content=rules.content if content is None else content,
         tried=tried,
         receipt=receipt,
+        went=[(one, in_words(one)) for one in went],
+        size=0 if found is None else share_of(store, found.id).size,
+        would_go=None if found is None or keeping is None else count_due(store, found.id, keeping, most=MOST_COUNTED),
+        too_much=None if keeping is None else keeping.max_size,
+        server_days=request.app.state.settings.retention_days,
         problem=None if refused is None else refused.message,
         wrong_field=None if refused is None or refused.field not in FIELDS else refused.field,
         note=note,

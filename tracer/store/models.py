@@ -61,6 +61,7 @@ project_counter = Table(
     Column("shard", Integer, primary_key=True),
     Column("trace_count", BigInteger, nullable=False),
     Column("span_count", BigInteger, nullable=False),
+    Column("body_bytes", BigInteger, nullable=False),
     Column("first_seen", BigInteger),
     Column("last_seen", BigInteger),
 )
@@ -321,7 +322,8 @@ sign_in = Table(
     sqlite_autoincrement=True,
 )
 
-# What of a project's spans is hidden on arrival, and how long they are kept; `patterns` and `keys` are JSON.
+# What of a project's spans is hidden on arrival, how long and how much of them is kept; `patterns`, `keys` and
+# `retention_tags` are JSON.
 project_rules = Table(
     "project_rules",
     metadata,
@@ -331,6 +333,8 @@ project_rules = Table(
     Column("keys", Text, nullable=False),
     Column("content", SmallInteger, nullable=False),
     Column("retention_days", Integer),
+    Column("retention_tags", Text, nullable=False),
+    Column("max_size", BigInteger),
 )
 
 # Who saw, changed, exported and deleted what: append-only, pruned by age and number. A project's lines outlive it.
@@ -506,7 +510,8 @@ share = Table(
     sqlite_autoincrement=True,
 )
 
-# What was asked to be deleted and how far it is: the receipt, and what a restarted process goes on with.
+# What was asked to be deleted, by somebody or by a rule, and how far it is: the receipt, and what a restarted process
+# goes on with.
 deletion = Table(
     "deletion",
     metadata,
@@ -518,6 +523,8 @@ deletion = Table(
     Column("q", Text),
     Column("user_id", Text),
     Column("session_id", Text),
+    Column("tag", Text),
+    Column("by_rule", SmallInteger, nullable=False),
     Column("newest_pk", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("traces", BigInteger, nullable=False),
