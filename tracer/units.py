@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 UnixNanos = NewType("UnixNanos", int)
@@ -119,12 +120,17 @@ def rfc3339(instant: UnixNanos | int) -> str:
     Instants outside the years 1 to 9999 are held to that range.
     """
     seconds, nanos = divmod(int(instant), SECOND)
-    seconds = min(max(seconds, -62_135_596_800), 253_402_300_799)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if len(text) < 19:
-        text = text.rjust(19, "0")
+    if not nanos:
+        return f"{_second(seconds)}Z"
     decimals = f"{nanos:09d}".rstrip("0")
-    return f"{text}.{decimals}Z" if decimals else f"{text}Z"
+    return f"{_second(seconds)}.{decimals}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """Seconds as RFC 3339 has them, kept since a trace's steps share few."""
+    held = min(max(seconds, -62_135_596_800), 253_402_300_799)
+    return datetime.fromtimestamp(held, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
 
 
 def parse_rfc3339(text: str) -> UnixNanos:

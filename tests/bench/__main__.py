@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=5_000, help="paced calls of an SDK (default: %(default)s)")
     parser.add_argument("--tight", type=int, default=100_000, help="calls in a tight loop (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, help="where databases of the finding section stay, and are found again")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="leave the other sections out")
     options = parser.parse_args()
     streams = [list(Chain(seed).bodies(options.spans // SENDERS)) for seed in range(SENDERS)]
@@ -77,7 +78,7 @@ def main() -> None:
     if "stored" in options.only:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
     if "finding" in options.only:
-        finding.report(stored=options.stored, stored_postgres=options.stored_postgres)
+        finding.report(stored=options.stored, stored_postgres=options.stored_postgres, kept=options.keep)
     if "sustained" in options.only:
         sustained.report(rate=options.rate, minutes=options.minutes)
     if "export" in options.only:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import sqlite3
 import statistics
 from collections.abc import Sequence
+
+import psutil
 
 
 def heading(text: str) -> None:
@@ -20,3 +25,14 @@ def line(name: str, values: Sequence[float], *, digits: int = 0) -> None:
 def lacking(name: str, what: str) -> None:
     """A row without a figure, and why."""
     print(f"  {name:46} {'':>10}   {what.upper()}", flush=True)
+
+
+def machine() -> None:
+    """What the figures were measured on, and how busy it is at this moment."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    memory = psutil.virtual_memory()
+    print(
+        f"  {os.cpu_count()} cores, load averages {load}, {memory.available >> 20:,} of {memory.total >> 20:,} MiB "
+        f"free, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        flush=True,
+    )

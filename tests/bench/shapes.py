@@ -49,15 +49,15 @@ def report(*, runs: int) -> None:
     line("stored", stored)
 
 
-def large_trace(seed: int) -> list[Span]:
+def large_trace(seed: int, size: int = SPANS) -> list[Span]:
     """Many chains under one trace id."""
     chain, spans = Chain(seed), list[Span]()
     start = time.time_ns()
-    while len(spans) < SPANS:
+    while len(spans) < size:
         spans += chain.trace(start + len(spans) * 1_000_000)
     for span in spans:
         span.trace_id = spans[0].trace_id
-    return spans[:SPANS]
+    return spans[:size]
 
 
 def agent_loop(seed: int) -> list[Span]:

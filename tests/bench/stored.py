@@ -1,7 +1,8 @@
 """Ingest into a database that holds much already: what ten million spans beside it change.
 
 A base of traces is recorded by the service itself; a loader then copies its rows, trace by trace, under new trace ids
-and earlier times until there are as many as wanted. Every table that grows with the spans grows, and every index.
+and earlier times until there are as many as wanted. Every table that grows with the spans grows, and every index; so
+does the search index, when the base is in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Table, text
 
@@ -18,19 +20,21 @@ from tests.bench.load import Body, Chain
 from tests.bench.report import heading, lacking, line
 from tests.bench.server import running, send
 from tests.bench.variants import own_postgres
+from tracer.search.segments import decode_runs, encode_runs
 from tracer.settings import parse_database_url
 from tracer.store.engine import Store
 from tracer.store.models import PACKS_PER_TRACE, metadata, trace
+from tracer.store.sql import Sql
 
 BASE_SPANS = 24_000
 SENDERS = 4
 DAY = 86_400 * 10**9
 OFF = ("--search", "off")
-"""What is copied is in no index."""
+"""For measuring what words have no part in."""
 
 OWNED: dict[str, str] = {
     "trace": "id", "span": "trace_pk", "pack": "id", "partial_output": "trace_pk",
-    "trace_label": "trace_pk",
+    "trace_label": "trace_pk", "search_seen": "trace_pk",
 }  # fmt: skip
 """The tables whose rows belong to one trace, and the column that says to which (a pack's number holds it)."""
 
@@ -41,8 +45,14 @@ class Database:
 
     folder: Path
     url: URL
-    arguments: tuple[str, ...]
+    searching: tuple[str, ...]
+    """Arguments of a server with the search index."""
     new_id: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Those of one without it."""
+        return (*OFF, *self.searching)
 
 
 def report(streams: Sequence[Sequence[Body]], *, stored: int, stored_postgres: int, runs: int) -> None:
@@ -63,16 +73,15 @@ def report(streams: Sequence[Sequence[Body]], *, stored: int, stored_postgres: i
         _compare("Postgres", few, many, streams, stored=stored_postgres, runs=runs)
 
 
-def on_sqlite(folder: Path) -> Database:
-    folder.mkdir()
-    return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), OFF, "randomblob(16)")
+def on_sqlite(folder: Path, *, fresh: bool = True) -> Database:
+    if fresh:
+        folder.mkdir()
+    return Database(folder, parse_database_url(f"sqlite:///{folder / 'stepscope.db'}"), (), "randomblob(16)")
 
 
 def on_postgres(folder: Path, url: str) -> Database:
     folder.mkdir()
-    return Database(
-        folder, parse_database_url(url), (*OFF, "--db", url), "decode(md5(random()::text || id::text), 'hex')"
-    )
+    return Database(folder, parse_database_url(url), ("--db", url), "decode(md5(random()::text || id::text), 'hex')")
 
 
 def _compare(
@@ -119,12 +128,17 @@ def load(database: Database, wanted: int) -> float:
         with store.writing() as connection:
             newest = connection.execute(text("SELECT max(id) FROM trace")).scalar_one()
             spans = connection.execute(text("SELECT count(*) FROM span")).scalar_one()
+            index = _index(Sql(connection))
         copies = max(0, wanted // spans - 1)
         for number in range(1, copies + 1):
             with store.writing() as connection:
                 for name, key in OWNED.items():
-                    _copy(connection, metadata.tables[name], key, newest, number, database.new_id)
+                    _copy(connection, metadata.tables[name], key, newest, number, database.new_id, index.entries)
+                _copy_segments(Sql(connection), index, newest, number)
         with store.writing() as connection:
+            connection.execute(
+                text("UPDATE search_state SET next_entry = next_entry + :n"), {"n": copies * index.entries}
+            )
             connection.execute(
                 text(
                     "UPDATE project_counter SET trace_count = trace_count * :n, span_count = span_count * :n, "
@@ -145,7 +159,42 @@ def load(database: Database, wanted: int) -> float:
         store.close()
 
 
-def _copy(connection: Connection, table: Table, key: str, newest: int, number: int, new_id: str) -> None:
+@dataclass(frozen=True)
+class _Index:
+    """The base's segments, and how many entries they have."""
+
+    segments: list[Any]
+    entries: int
+    newest_block: int
+
+
+def _index(sql: Sql) -> _Index:
+    columns = ", ".join(column.name for column in metadata.tables["search_segment"].columns)
+    segments = list(sql.rows(f"SELECT {columns} FROM search_segment ORDER BY id"))
+    newest = sql.rows("SELECT coalesce(max(id), 0) AS id FROM search_block")[0].id
+    return _Index(segments, sum(one.entries for one in segments), newest)
+
+
+def _copy_segments(sql: Sql, index: _Index, newest: int, number: int) -> None:
+    """Copy the base's part of the search index once more, for the copies of its traces."""
+    up, earlier = newest * number, index.entries * number
+    columns = tuple(column.name for column in metadata.tables["search_segment"].columns)
+    for segment in index.segments:
+        changed = {
+            "id": segment.id + earlier,
+            "first_trace": segment.first_trace + up,
+            "last_trace": segment.last_trace + up,
+            "runs": encode_runs((pk + up, count) for pk, count in decode_runs(segment.runs)),
+        }
+        values = tuple(changed.get(name, getattr(segment, name)) for name in columns)
+        sql.insert("search_segment", columns, [values])
+    sql.run(
+        f"INSERT INTO search_block (segment_id, first_term, data) SELECT segment_id + {earlier}, first_term, data "
+        f"FROM search_block WHERE id <= {index.newest_block}"
+    )
+
+
+def _copy(connection: Connection, table: Table, key: str, newest: int, number: int, new_id: str, entries: int) -> None:
     """Copy the base's rows of one table once more, `number` days earlier."""
     width = PACKS_PER_TRACE if table.name == "pack" else 1
     values: list[str] = []
@@ -154,6 +203,8 @@ def _copy(connection: Connection, table: Table, key: str, newest: int, number: i
             values.append(f"{key} + {newest * number * width}")
         elif table is trace and column.name == "trace_id":
             values.append(new_id)
+        elif column.name == "entry":
+            values.append(f"entry + {entries * number}")
         elif column.name in ("start_time", "end_time"):
             values.append(f"{column.name} - {number * DAY // 24}")
         else:

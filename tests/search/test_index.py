@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.counts import counted
 from tests.search.stored import Said, Shelf, emptied, expected, opened
 from tracer.search.documents import Side
+from tracer.search.lookup import Index
 from tracer.search.merge import purge
 from tracer.search.query import term
 from tracer.search.tree import Says
@@ -265,6 +266,28 @@ def test_many_small_slices_become_few_segments(shelf: Shelf) -> None:
     assert found(shelf, "common") == list(range(many - 1, 0, -1))
     assert found(shelf, "word47") == [47]
     assert shelf.differences() == []
+
+
+def test_a_word_is_looked_for_as_long_as_that_is_not_going_to_take_too_long(shelf: Shelf) -> None:
+    for number in range(1, 13):
+        shelf.put(Said(number, 1, input="common", start=number))
+        shelf.indexer.step()
+    asked: list[float] = []
+
+    def late(done: float) -> bool:
+        asked.append(done)
+        return len(asked) == stop
+
+    wanted = Says("nowhere").term
+    with shelf.store.reading() as connection:
+        stop = 0
+        assert Index(Sql(connection)).all_traces(wanted, enough=9, at_most=9, late=late) == set()
+        assert len(asked) > 1
+        assert asked == sorted(asked)
+        assert asked[-1] == 1
+        stop = len(asked) + 1
+        assert Index(Sql(connection)).all_traces(wanted, enough=9, at_most=9, late=late) is None
+        assert asked[-1] < 1
 
 
 def test_going_on_from_a_place_gives_every_trace_once(shelf: Shelf) -> None:

@@ -14,7 +14,7 @@ from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.found import SPAN_ORDERS, found_spans, found_traces, read_q
 from tracer.queries.projects import project_by_name, projects
-from tracer.queries.steps import step, steps, tree
+from tracer.queries.steps import listed_steps, span_ids_of, step, steps, steps_of, tree
 from tracer.queries.traces import ORDERS, newest_traces, trace_by_id
 from tracer.search.tree import Node
 from tracer.settings import Settings
@@ -186,16 +186,14 @@ def list_spans(
     start = read_cursor(cursor, order="tree").value if cursor else 0
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
-        found = tree(conn, trace=row)
-        part = found[max(0, start) : max(0, start) + limit]
-        items = [
-            shape.step(step(conn, trace=row, span_id=one.span_id), reader.prices)
-            if bodies
-            else shape.span(one, reader.prices)
-            for one in part
-        ]
-    end = max(0, start) + limit
-    after = write_cursor(Cursor("tree", end, row.received)) if end < len(found) else None
+        ids = span_ids_of(conn, trace=row)
+        end = max(0, start) + limit
+        some = ids[max(0, start) : end]
+        if bodies:
+            items = [shape.step(one, reader.prices) for one in steps_of(conn, trace=row, span_ids=some)]
+        else:
+            items = [shape.span(one, reader.prices) for one in listed_steps(conn, trace=row, span_ids=some)]
+    after = write_cursor(Cursor("tree", end, row.received)) if end < len(ids) else None
     return JsonAnswer({"items": items, "next_cursor": after})
 
 
@@ -205,7 +203,7 @@ def get_span(request: Request, trace_id: TraceId, span_id: SpanId, project: Proj
     reader = Reader(request)
     with reader.store.reading() as conn:
         row = _trace(conn, reader, trace_id, project)
-        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower()), reader.prices))
+        return JsonAnswer(shape.step(step(conn, trace=row, span_id=span_id.lower(), alone=True), reader.prices))
 
 
 def asked(q: str, reader: Reader, *, spans: bool = False) -> Node | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from tracer.otlp.dialects.reading import Content, Usage
 from tracer.store.scores import ScoreSum
 from tracer.units import Nanos, NanoUsd, UnixNanos
@@ -98,8 +100,7 @@ class ScoreRow:
     updated_at: UnixNanos
 
 
-@dataclass(frozen=True, slots=True)
-class SpanRow:
+class SpanRow(msgspec.Struct, frozen=True, gc=False):
     """One span's columns, without bodies; ids in lower-case hex."""
 
     trace_id: str

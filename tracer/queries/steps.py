@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, text
@@ -18,20 +19,30 @@ from tracer.otlp.records import Flag, LogRecord, SpanRecord
 from tracer.queries.jsonable import jsonable
 from tracer.queries.rows import Event, SpanRow, Step, TraceRow
 from tracer.queries.tree import Placed, tree_order
+from tracer.search.fields import ABANDONED
 from tracer.store.bodies import Body, BodyReader
 from tracer.store.logs import decode_log
 from tracer.store.models import Status, log_record, pack, partial_output, span
-from tracer.store.spans import body_reader, place_of, record_of, usage_of_row
+from tracer.store.spans import USAGE_COLUMNS, body_reader, place_of, record_of, usage_of
+from tracer.store.sql import Sql
 from tracer.units import Nanos, UnixNanos
+
+_LISTED = (
+    "span_id", "parent_id", "name", "kind", "status", "status_message", "start_time", "end_time", "model", "provider",
+    "cost", "input_cost", "output_cost", "cost_source", "time_to_first_token", "service", "dialect", *USAGE_COLUMNS,
+)  # fmt: skip
+_listed = attrgetter(*_LISTED)
+_KINDS = {int(kind): kind.name for kind in Kind}
+_STATUSES = {int(status): status.name for status in Status}
 
 
 def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
     """Every span of a trace in tree order, without bodies; cost grows with the trace alone."""
-    rows = conn.execute(select(span).where(span.c.trace_pk == trace.received)).all()
+    rows = list(Sql(conn).rows_at("span", ("trace_pk",), [(trace.received,)], what=", ".join(_LISTED)))
     placed = tree_order(rows)
     failed_below = _failed_below(rows)
     return [
-        _span_row(rows[place.index], trace, place, child_error=rows[place.index].span_id in failed_below)
+        _span_row_of(rows[place.index], trace, place, child_error=rows[place.index].span_id in failed_below)
         for place in placed
     ]
 
@@ -65,6 +76,13 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
 def listed(row: Row[Any], trace: TraceRow) -> SpanRow:
     """A span's columns for a list across traces, where nothing is known of the steps around it."""
     return _span_row(row, trace, Placed(0, 0, 0, False), child_error=False)
+
+
+def listed_steps(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) -> list[SpanRow]:
+    """The columns of these spans of a trace, in the order given, as `listed`; those not there are passed over."""
+    wanted = [(trace.received, span_id) for span_id in span_ids]
+    rows = {row.span_id: row for row in Sql(conn).rows_at("span", ("trace_pk", "span_id"), wanted)}
+    return [listed(rows[span_id], trace) for span_id in span_ids if span_id in rows]
 
 
 STEPS_AT_ONCE = 200
@@ -128,7 +146,8 @@ class WholeSpan:
 
 def span_ids_of(conn: Connection, *, trace: TraceRow) -> list[bytes]:
     """The ids of a trace's spans in tree order."""
-    rows = conn.execute(select(span.c.span_id, span.c.parent_id, span.c.start_time).where(_of(trace))).all()
+    asked = "SELECT span_id, parent_id, start_time FROM span WHERE trace_pk = ?"
+    rows = Sql(conn).rows(asked, [trace.received])
     return [rows[place.index].span_id for place in tree_order(rows)]
 
 
@@ -230,43 +249,52 @@ def _read(
 
 
 def _span_row(row: Row[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
-    running = row.status == Status.running
-    status = Status(row.status).name
-    end = row.end_time
-    duration = None if end is None else Nanos(max(0, end - row.start_time))
-    if running:
-        status = Status.running.name if trace.status == Status.running.name else "abandoned"
-        duration = Nanos(max(0, time.time_ns() - row.start_time)) if status == Status.running.name else None
+    return _span_row_of(_listed(row), trace, place, child_error=child_error)
+
+
+def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
+    """A span's columns out of the values of _LISTED."""
+    (
+        span_id, parent_id, name, kind, code, status_message, start, end, model, provider, cost, input_cost,
+        output_cost, cost_source, first_token, service, dialect, *counts,
+    ) = values  # fmt: skip
+    status = _STATUSES[code]
+    duration = None if end is None else Nanos(max(0, end - start))
+    if code == Status.running:
+        status = Status.running.name if trace.status == Status.running.name else ABANDONED
+        duration = Nanos(max(0, time.time_ns() - start)) if status == Status.running.name else None
     return SpanRow(
         trace_id=trace.trace_id,
-        span_id=row.span_id.hex(),
-        parent_id=row.parent_id.hex() if row.parent_id is not None else None,
+        span_id=span_id.hex(),
+        parent_id=parent_id.hex() if parent_id is not None else None,
         depth=place.depth,
         orphan=place.orphan,
         child_error=child_error,
         child_count=place.child_count,
-        name=row.name,
-        kind=Kind(row.kind).name,
+        name=name,
+        kind=_KINDS[kind],
         status=status,
-        status_message=row.status_message,
-        start_time=row.start_time,
+        status_message=status_message,
+        start_time=start,
         end_time=end,
         duration=duration,
-        model=row.model,
-        provider=row.provider,
-        usage=usage_of_row(row),
-        cost=row.cost,
-        input_cost=row.input_cost,
-        output_cost=row.output_cost,
-        cost_source=row.cost_source,
-        time_to_first_token=row.time_to_first_token,
-        service=row.service,
-        dialect=row.dialect,
+        model=model,
+        provider=provider,
+        usage=usage_of(tuple(counts)),
+        cost=cost,
+        input_cost=input_cost,
+        output_cost=output_cost,
+        cost_source=cost_source,
+        time_to_first_token=first_token,
+        service=service,
+        dialect=dialect,
     )
 
 
 def _failed_below(rows: Any) -> set[bytes]:
     """The spans above a failed one; each is visited once, so that long chains cost no more than their length."""
+    if not any(row.status == Status.error for row in rows):
+        return set()
     parents: Mapping[bytes, bytes | None] = {row.span_id: row.parent_id for row in rows}
     marked: set[bytes] = set()
     for row in rows:

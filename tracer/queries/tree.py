@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
+
+import msgspec
 
 
 class Node(Protocol):
@@ -15,8 +17,7 @@ class Node(Protocol):
     start_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """A span's place: its number in the given list, its depth, its children's number, whether its parent is missing."""
 
     index: int
@@ -25,18 +26,22 @@ class Placed:
     orphan: bool
 
 
+_key = attrgetter("start_time", "span_id", "parent_id")
+
+
 def tree_order(nodes: Sequence[Node]) -> list[Placed]:
     """Depth first, siblings by (start, span id); roots first, then spans whose parent is not there, then circles.
 
     A circle is entered at its first span, which stands at the top like an orphan.
     """
-    by_id = {node.span_id: number for number, node in enumerate(nodes)}
-    in_order = sorted(range(len(nodes)), key=lambda number: (nodes[number].start_time, nodes[number].span_id))
+    keys = list(map(_key, nodes))
+    by_id = {span_id: number for number, (_, span_id, _) in enumerate(keys)}
+    in_order = sorted(range(len(keys)), key=keys.__getitem__)
     children: dict[int, list[int]] = {}
     roots: list[int] = []
     orphans: list[int] = []
     for number in in_order:
-        parent_id = nodes[number].parent_id
+        parent_id = keys[number][2]
         parent = by_id.get(parent_id) if parent_id is not None else None
         if parent is not None and parent != number:
             children.setdefault(parent, []).append(number)

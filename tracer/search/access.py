@@ -71,7 +71,7 @@ class Access:
         projects: Sequence[int],
         *,
         enough: int,
-        late: Callable[[], bool],
+        late: Callable[[float], bool],
     ) -> None:
         self._sql = sql
         self._moment = moment

@@ -107,6 +107,8 @@ class Evaluator:
                 return met
             case Not():
                 return pks - self.traces(node.of, pks)
+            case Step(of=Is(field="attr") | Compares(field="attr") as leaf):
+                return {pk for pk, _ in self._steps_with_attribute(leaf, pks, None, one_each=True)}
             case Step():
                 return {pk for pk, _ in self.steps(node.of, pks)}
             case Likely():
@@ -291,20 +293,30 @@ class Evaluator:
         }
         return self.steps(EVERY, pks, found) if among is None else found & among
 
-    def _steps_with_attribute(self, leaf: Is | Compares, pks: set[int], among: set[Pair] | None) -> set[Pair]:
+    def _steps_with_attribute(
+        self, leaf: Is | Compares, pks: set[int], among: set[Pair] | None, *, one_each: bool = False
+    ) -> set[Pair]:
+        """Steps by what lies in their bodies; with `one_each` one of a trace is enough."""
         met: set[Pair] = set()
+        done: set[int] = set()
         readers: dict[int, BodyReader] = {}
+        key = leaf.key.partition(".")[0].encode()
         columns = ", s.pack, s.body_offset, s.body_length, s.status, s.seq"
         for row in self._steps_where(columns, TRUE, pks, among):
+            if row.trace_pk in done:
+                continue
             if row.trace_pk not in readers:
                 readers.clear()
                 readers[row.trace_pk] = body_reader(row.trace_pk, self._pack)
-            body = readers[row.trace_pk].read(place_of(row))
-            own = (
-                {**body.attributes, "stepscope.seq": row.seq or 0} if row.status == Status.running else body.attributes
-            )
+            reader, place, running = readers[row.trace_pk], place_of(row), row.status == Status.running
+            if not running and not reader.may_say(place, key):
+                continue
+            body = reader.read(place)
+            own = {**body.attributes, "stepscope.seq": row.seq or 0} if running else body.attributes
             if has_value(leaf, own) or has_value(leaf, body.resource):
                 met.add((row.trace_pk, row.span_id))
+                if one_each:
+                    done.add(row.trace_pk)
         return met
 
     def _pack(self, number: int) -> bytes:

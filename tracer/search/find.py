@@ -23,6 +23,12 @@ from tracer.store.sql import Sql
 WORK_LIMIT_S = 0.05
 """Seconds after which a search answers what it has, unless told otherwise."""
 
+OF_WAY = 1.5
+"""How many times as long the index may take to say where a rare word is: without it, that is not found for long."""
+
+UNTOLD = 0.1
+"""The part of the time after which it can be told how long that will take."""
+
 STEPS_AT_ONCE = {0: 50_000, 1: 50_000, 2: 20_000, 3: 20_000, 4: 200}
 """Steps of the traces that are looked at together, by what the search costs; at least one trace."""
 
@@ -51,7 +57,7 @@ def find_traces(
     leads further. `now` is Unix nanoseconds, `abandoned_after` minutes.
     """
     asked = Moment(time.time_ns() if now is None else now, abandoned_after, sql.sqlite)
-    return _Search(sql, search, range_, asked, limit, time.perf_counter() + seconds).find()
+    return _Search(sql, search, range_, asked, limit, seconds).find()
 
 
 def those_that_meet(sql: Sql, search: Node, pks: set[int], *, abandoned_after: int = 10) -> set[int]:
@@ -63,21 +69,31 @@ def those_that_meet(sql: Sql, search: Node, pks: set[int], *, abandoned_after: i
 
 class _Search:
     def __init__(
-        self, sql: Sql, search: Node | None, range_: Range, moment: Moment, limit: int, deadline: float
+        self, sql: Sql, search: Node | None, range_: Range, moment: Moment, limit: int, seconds: float
     ) -> None:
         self._sql = sql
         self._node = None if search is None else for_traces(search)
         self._range = range_
         self._limit = limit
-        self._deadline = deadline
+        self._seconds = seconds
+        self._began = self._looked_at = time.perf_counter()
+        self._deadline = self._began + seconds
         self._of_steps = self._node is not None and asks_steps(self._node)
         self._in_range = False
         index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
         self._evaluator = Evaluator(sql, moment, None if index is None else Words(sql, index))
-        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._late)
+        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._too_long)
 
-    def _late(self) -> bool:
-        return time.perf_counter() > self._deadline
+    def _too_long(self, done: float) -> bool:
+        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
+        took = time.perf_counter() - self._began
+        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
+
+    def _ends(self) -> bool:
+        """Whether to stop after a part: another one that takes as long would end late."""
+        now = time.perf_counter()
+        took, self._looked_at = now - self._looked_at, now
+        return now + took > self._deadline
 
     def find(self) -> Found:
         out = Found()
@@ -85,7 +101,8 @@ class _Search:
             return out
         sources = self._access.best(self._node)
         self._in_range = walks_in_range(self._range, sources)
-        for lot in lots(self._sql, self._range, sources):
+        self._looked_at = time.perf_counter()
+        for lot, is_last in lots(self._sql, self._range, sources):
             for part, likely in self._parts(lot):
                 met = self._met(likely)
                 for place in part:
@@ -95,7 +112,7 @@ class _Search:
                         out.searched_to = out.places[-1]
                         return out
                     out.places.append(place)
-                if self._late():
+                if self._ends() and not (is_last and part[-1] == lot[-1]):
                     out.searched_to = part[-1]
                     return out
         return out

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tracer.search.access import COUNTED, NEWEST, Access, Few, Source
 from tracer.search.conditions import Moment
 from tracer.search.evaluate import EVERY, Evaluator, cost, rough
-from tracer.search.find import WORK_LIMIT_S
+from tracer.search.find import OF_WAY, UNTOLD, WORK_LIMIT_S
 from tracer.search.levels import for_steps
 from tracer.search.lookup import Index
 from tracer.search.texts import Pair, Words
@@ -82,24 +82,34 @@ def find_spans(
     if not range_.projects:
         return FoundSpans()
     asked = Moment(time.time_ns() if now is None else now, abandoned_after, sql.sqlite)
-    return _Search(sql, search, range_, asked, limit, time.perf_counter() + seconds).find()
+    return _Search(sql, search, range_, asked, limit, seconds).find()
 
 
 class _Search:
     def __init__(
-        self, sql: Sql, search: Node | None, range_: SpanRange, moment: Moment, limit: int, deadline: float
+        self, sql: Sql, search: Node | None, range_: SpanRange, moment: Moment, limit: int, seconds: float
     ) -> None:
         self._sql = sql
         self._node = EVERY if search is None else for_steps(search)
         self._range = range_
         self._limit = limit
-        self._deadline = deadline
+        self._seconds = seconds
+        self._began = self._looked_at = time.perf_counter()
+        self._deadline = self._began + seconds
         index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
         self._evaluator = Evaluator(sql, moment, None if index is None else Words(sql, index))
-        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._late)
+        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._too_long)
 
-    def _late(self) -> bool:
-        return time.perf_counter() > self._deadline
+    def _too_long(self, done: float) -> bool:
+        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
+        took = time.perf_counter() - self._began
+        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
+
+    def _ends(self) -> bool:
+        """Whether to stop after a part: another one that takes as long would end late."""
+        now = time.perf_counter()
+        took, self._looked_at = now - self._looked_at, now
+        return now + took > self._deadline
 
     def find(self) -> FoundSpans:
         out = FoundSpans()
@@ -112,7 +122,7 @@ class _Search:
                     out.searched_to = out.places[-1]
                     return out
                 out.places.append(place)
-            if self._late():
+            if self._ends():
                 out.searched_to = last
                 return out
         return out

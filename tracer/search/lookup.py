@@ -31,6 +31,10 @@ class _Opened:
         self.needs: dict[tuple[bytes, bool], list[bytes]] = {}
         """Postings found so far."""
 
+    def may_meet(self, term: Term) -> bool:
+        """False when it was asked for all that a term needs, and lacks a part of it in each reading."""
+        return any(all(self.needs[need] for need in reading.needs) for reading in term.readings)
+
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
         """(trace, entries), as stored."""
@@ -85,12 +89,12 @@ class Index:
         self._met: dict[tuple[int, Term], set[int]] = {}
 
     def all_traces(
-        self, term: Term, *, enough: int, at_most: int, late: Callable[[], bool] = lambda: False
+        self, term: Term, *, enough: int, at_most: int, late: Callable[[float], bool] = lambda _: False
     ) -> set[int] | None:
         """Every trace that may meet a term; None when there are too many to look up.
 
         That is so when the newest segments alone have `enough` documents, when all have more than `at_most`, and when
-        it gets late.
+        it would get late, which is asked with the part of the segments that were looked through.
         """
         found: set[int] = set()
         total = start = number = 0
@@ -98,10 +102,11 @@ class Index:
             some = self._segments[start : start + TOGETHER[min(number, len(TOGETHER) - 1)]]
             start, number = start + len(some), number + 1
             self._look_up_term(some, term)
+            some = [segment for segment in some if segment.may_meet(term)]
             for segment in some:
                 for reading in term.readings:
                     total += min(sum(map(count, segment.needs[need])) for need in reading.needs)
-            if total > at_most or late():
+            if total > at_most or late(start / len(self._segments)):
                 return None
             if total > enough and start <= max(TOGETHER[0], len(self._segments) // 10):
                 return None
@@ -120,6 +125,8 @@ class Index:
             self._look_up_term(segments, term)
             met: set[int] = set()
             for segment in segments:
+                if not segment.may_meet(term):
+                    continue
                 documents = self._of_term(segment, term)
                 if not documents:
                     continue

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from operator import sub
 
@@ -87,26 +89,47 @@ def joined(parts: Sequence[tuple[bytes, int]]) -> bytes:
     return (_NARROW if narrow else _WIDE) + _first.pack(first) + (bytes(gaps) if narrow else _raw("H", gaps))
 
 
+_threads = threading.local()
+
+
+def _decompressed(data: bytes) -> bytes:
+    """Blocks are opened by the thousand: making what opens them takes as long as opening one."""
+    opener: zstandard.ZstdDecompressor | None = getattr(_threads, "opener", None)
+    if opener is None:
+        opener = _threads.opener = zstandard.ZstdDecompressor()
+    return opener.decompress(data)
+
+
 class Block:
     """A block opened: its terms, and the postings among which each is found."""
 
     def __init__(self, data: bytes) -> None:
-        raw = zstandard.ZstdDecompressor().decompress(data)
-        number, length = _head.unpack_from(raw)
-        ends_at = _head.size + length
-        self.terms = raw[_head.size : ends_at].split(b"\0")
-        self._starts = ends_at + 4 * number
-        self._ends = _numbers("I", raw[ends_at : self._starts])
-        self._raw = raw
+        self._raw = _decompressed(data)
+        self._number, length = _head.unpack_from(self._raw)
+        self._ends_at = _head.size + length
+        self._starts = self._ends_at + 4 * self._number
+
+    @cached_property
+    def terms(self) -> list[bytes]:
+        """Every term, in order."""
+        return self._raw[_head.size : self._ends_at].split(b"\0")
+
+    @cached_property
+    def _ends(self) -> array[int]:
+        return _numbers("I", self._raw[self._ends_at : self._starts])
 
     def find(self, term: bytes) -> bytes | None:
         """A term's posting; None when no document holds it."""
+        if self._raw.find(term, _head.size, self._ends_at) < 0:  # most often so, and told before all terms are made
+            return None
         place = bisect_left(self.terms, term)
         return self._posting(place) if place < len(self.terms) and self.terms[place] == term else None
 
     def beginning(self, prefix: bytes) -> list[bytes]:
         """The postings of the terms with this beginning."""
-        found = []
+        found = list[bytes]()
+        if self._raw.find(prefix, _head.size, self._ends_at) < 0:
+            return found
         for place in range(bisect_left(self.terms, prefix), len(self.terms)):
             if not self.terms[place].startswith(prefix):
                 break

@@ -62,8 +62,11 @@ class Range:
         return " AND ".join(terms), parameters
 
 
-def lots(sql: Sql, range_: Range, sources: Sequence[Source] | None) -> Iterator[list[Place]]:
-    """Lots of the traces that the sources give, without one the traces of the range, in its order, each once."""
+def lots(sql: Sql, range_: Range, sources: Sequence[Source] | None) -> Iterator[tuple[list[Place], bool]]:
+    """Lots of the traces that the sources give, without one the traces of the range, in its order, each once.
+
+    With each: whether it is known to be the last.
+    """
     if range_.order in BY_TIME:
         streams = [
             _few(sql, range_, source.pks) if isinstance(source, Few) else _by_time(sql, range_, source, project_id)
@@ -76,8 +79,8 @@ def lots(sql: Sql, range_: Range, sources: Sequence[Source] | None) -> Iterator[
     else:
         places = _received(sql, range_) if range_.order == "received" else _by_value(sql, range_)
     unique, number = _once(places), 0
-    while lot := list(islice(unique, LOTS[min(number, len(LOTS) - 1)])):
-        yield lot
+    while lot := list(islice(unique, size := LOTS[min(number, len(LOTS) - 1)])):
+        yield lot, len(lot) < size
         number += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from tracer.otlp.dialects.reading import Usage
@@ -11,6 +12,18 @@ from tracer.store.bodies import Body, BodyReader, Place
 from tracer.store.models import PACKS_PER_TRACE, Status
 
 NO_USAGE = Usage()
+
+USAGE_COLUMNS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "audio_tokens",
+)
+_counts = attrgetter(*USAGE_COLUMNS)
+_NO_COUNTS = (None,) * len(USAGE_COLUMNS)
 
 
 def body_reader(pk: int, load: Callable[[int], bytes]) -> BodyReader:
@@ -50,13 +63,9 @@ def record_of(trace_id: bytes, row: Any, body: Body) -> SpanRecord:
 
 def usage_of_row(row: Any) -> Usage | None:
     """The usage in a row of the span or the trace table; None when nothing was reported."""
-    usage = Usage(
-        row.input_tokens,
-        row.output_tokens,
-        row.total_tokens,
-        row.cached_input_tokens,
-        row.cache_write_tokens,
-        row.reasoning_tokens,
-        row.audio_tokens,
-    )
-    return None if usage == NO_USAGE else usage
+    return usage_of(_counts(row))
+
+
+def usage_of(counts: tuple[int | None, ...]) -> Usage | None:
+    """The usage of the columns USAGE_COLUMNS; None when nothing was reported."""
+    return None if counts == _NO_COUNTS else Usage(*counts)
