@@ -8,7 +8,17 @@ from pathlib import Path
 from tests import make
 from tests.client import Client, Service
 from tests.make import SECOND, START
-from tracer.queries.outline import CHILD_ERROR, NO_PRICE, NO_USAGE, ORPHAN, REPEATED, STATUSES, Outline, outline
+from tracer.queries.outline import (
+    CHILD_ERROR,
+    MISSING,
+    NO_PRICE,
+    NO_USAGE,
+    ORPHAN,
+    REPEATED,
+    STATUSES,
+    Outline,
+    outline,
+)
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.steps import tree
 from tracer.queries.traces import newest_traces, trace_by_id
@@ -92,6 +102,27 @@ def test_s8_a_sum_without_all_its_parts_is_marked_on_every_step_above(client: Cl
     assert [bool(flags & NO_PRICE) for flags in rows.flags] == [True, True, True, False]
     assert rows.tokens == [2_200, 1_100, 1_100, 1_100]
     assert [cost >= 0 for cost in rows.cost] == [True, False, False, True]
+
+
+def test_s20_each_parent_that_is_missing_has_one_place_that_is_no_step(client: Client, service: Service) -> None:
+    root = make.span("answer")
+    trace = root["traceId"]
+    first = make.span("first", trace=trace, parent="ab" * 8, start=START + 5, end=START + 9)
+    other = make.span("other", trace=trace, parent="ab" * 8, start=START + 2, end=START + 4)
+    alone = make.span("alone", trace=trace, parent="cd" * 8, start=START + 7, end=START + 8)
+    client.store(root, first, other, alone)
+    with service.store.reading() as conn:
+        rows = outline(conn, trace=trace_by_id(conn, scope=EVERYTHING, trace_id=trace), with_missing=True)
+    assert rows.name == ["answer", "missing parent", "other", "first", "missing parent", "alone"]
+    assert rows.depth == [0, 0, 1, 1, 0, 1]
+    assert [row for row, flags in enumerate(rows.flags) if flags & MISSING] == [1, 4]
+    assert (rows.ids[1], rows.ids[4]) == (b"\xab" * 8, b"\xcd" * 8)
+    assert (rows.start[1], rows.duration[1]) == (2, 7)
+    assert (len(rows), rows.steps) == (6, 4)
+    assert outline_of(service.store, trace).name == ["answer", "other", "first", "alone"]
+    page = client.get(f"/p/{client.project}/traces/{trace}", params={"span": "ab" * 8})
+    assert "it has not arrived" in page.text
+    assert client.get(f"/p/{client.project}/traces/{trace}/steps/{'ef' * 8}").status_code == 404
 
 
 def test_steps_in_a_circle_and_very_deep_ones_are_all_there(client: Client, service: Service) -> None:

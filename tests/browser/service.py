@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
@@ -119,6 +121,12 @@ class Service:
         answer = self.post("/v1/traces", trace.otlp(spans), headers={"x-stepscope-project": project})
         assert not answer.get("partialSuccess"), answer
         return trace
+
+    def silence(self, trace: Trace, *, minutes: int) -> None:
+        """Let so much more time have passed since anything was heard of a trace."""
+        with closing(sqlite3.connect(self._folder / "stepscope.db", timeout=20)) as connection, connection:
+            changed = "UPDATE trace SET changed_at = changed_at - ? WHERE trace_id = ?"
+            assert connection.execute(changed, (minutes * 60 * 10**9, bytes.fromhex(trace.id))).rowcount == 1
 
     def stop(self) -> None:
         """End the process as a person would, and expect it to go in good order."""

@@ -102,6 +102,31 @@ def test_s33_many_neighbours_alike_are_one_row_until_it_is_opened(page: Page, se
     assert len(names(page)) == 3
 
 
+def test_s33_neighbours_alike_gather_while_the_run_goes_on(page: Page, service: Service, project: str) -> None:
+    trace, root = Trace(start=time.time_ns() - 5 * SECOND), Sent("crawl", took=None)
+    fetched = [Sent("fetch", root, at=number * 10, took=5) for number in range(7)]
+    service.send(trace, root, *fetched, project=project)
+    open_trace(page, service, project, trace)
+    row = page.locator(".row", has=page.locator(".times"))
+    expect(row.locator(".times")).to_have_text("×7")
+    late = Sent("fetch", root, at=200, took=None)
+    service.send(trace, late, project=project)
+    expect(row.locator(".times")).to_have_text("×8")
+    expect(row.locator(".now")).to_have_count(1)
+    assert names(page) == ["crawl", "fetch"]
+    # Opened, it stays open while more come; what is looked at one by one is not gathered under the reader's eyes.
+    row.locator(".times").click()
+    expect(page.locator("#tree .row")).to_have_count(9)
+    tools = [Sent("read", root, at=300 + number, took=1) for number in range(5)]
+    service.send(trace, *tools, project=project)
+    expect(page.locator("#tree .row")).to_have_count(14)
+    late.took, late.failed = 20, "lost"
+    service.send(trace, late, Sent("read", root, at=310, took=1), project=project)
+    expect(page.locator("#tree .row")).to_have_count(15)
+    page.locator(".times").first.click()
+    expect(page.locator(".row", has_text="×8")).to_contain_text("5 ms · 5 ms · 20 ms · 1 failed")
+
+
 def test_s8_the_pane_says_what_a_step_cost_with_all_below_it_and_what_lacks(
     page: Page, service: Service, project: str
 ) -> None:

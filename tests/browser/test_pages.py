@@ -127,6 +127,12 @@ def test_s16_everything_works_below_a_base_path(page: Page, new_service: Callabl
 
     page.get_by_role("treeitem", name="draft").click()
     expect(page.locator("#step h2")).to_contain_text("draft")
+    page.get_by_text("More", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as JSON").click()
+    assert trace.id in download.value.path().read_text()
+    page.goto(f"{service.url}/traces/{trace.id}?span={root.id}&view=tree")
+    expect(page.get_by_role("tab", name="Tree", exact=True)).to_have_attribute("aria-selected", "true")
     assert not [address for address in asked if not address.startswith(service.url)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 
 from playwright.sync_api import Page, expect
 
@@ -14,6 +15,12 @@ from tests.browser.test_trace import open_trace
 PIXEL = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 ).decode()
+
+# A hundredth of a second of nothing, as a WAV file.
+SILENCE = base64.b64encode(
+    b"RIFF" + struct.pack("<I", 116) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
+    + b"data" + struct.pack("<I", 80) + b"\x80" * 80
+).decode()  # fmt: skip
 
 
 def said(role: str, *parts: str | dict[str, object]) -> dict[str, object]:
@@ -50,20 +57,27 @@ def test_s17_markdown_is_rendered_and_fetches_nothing(page: Page, service: Servi
     expect(shown).to_contain_text("<b onclick=alert(2)>x</b>")
 
 
-def test_s17_an_image_in_a_message_is_shown_and_one_from_elsewhere_is_named(
+def test_s17_an_image_a_sound_and_a_file_in_a_message_are_there_and_one_from_elsewhere_is_named(
     page: Page, service: Service, project: str
 ) -> None:
     own: dict[str, object] = {"type": "blob", "mime_type": "image/png", "content": PIXEL}
     other: dict[str, object] = {"type": "uri", "uri": "https://elsewhere.example/cat.png"}
     svg = base64.b64encode(b"<svg/>").decode()
     drawing: dict[str, object] = {"type": "blob", "mime_type": "image/svg+xml", "content": svg}
-    root = Sent("look", kind="llm", attributes=call([said("user", "See", own, other, drawing)]))
+    sound: dict[str, object] = {"type": "blob", "mime_type": "audio/wav", "content": SILENCE}
+    letter: dict[str, object] = {"type": "blob", "mime_type": "application/pdf", "content": PIXEL}
+    root = Sent("look", kind="llm", attributes=call([said("user", "See", own, other, drawing, sound, letter)]))
     trace = service.send(Trace(), root, project=project)
     open_trace(page, service, project, trace)
     image = page.locator("[data-part=input] img")
     expect(image).to_have_count(1)
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
-    expect(page.locator("[data-part=input] .media")).to_have_count(3)
+    expect(page.locator("[data-part=input] .media")).to_have_count(5)
+    page.wait_for_function("document.querySelector('[data-part=input] audio').duration > 0.009")
+    with page.expect_download() as download:
+        page.locator(".media", has_text="application/pdf").get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "message.pdf"
+    assert download.value.path().read_bytes() == base64.b64decode(PIXEL)
 
 
 def test_s18_raw_is_what_was_sent_to_the_byte_and_the_choice_is_kept_for_the_kind(
@@ -81,6 +95,30 @@ def test_s18_raw_is_what_was_sent_to_the_byte_and_the_choice_is_kept_for_the_kin
     page.get_by_role("treeitem", name="write again").click()
     expect(page.locator("#step h2")).to_contain_text("write again")
     expect(output.locator(".v-raw")).to_be_visible()
+
+
+def test_s19_selecting_text_in_an_open_block_never_folds_it(page: Page, service: Service, project: str) -> None:
+    attributes = call([said("user", {"type": "reasoning", "content": "A long chain of thoughts"}, "Hi")])
+    trace = service.send(Trace(), Sent("draft", kind="llm", attributes=attributes), project=project)
+    open_trace(page, service, project, trace)
+    thought = page.locator("details.thought")
+    page.locator("[data-part=input]").get_by_role("button", name="JSON").click()
+    page.locator("[data-part=input]").get_by_role("button", name="Rendered").click()
+    branch = page.locator(".part.more", has_text="Attributes").locator("details").first
+    branch.locator("summary").first.click()
+    for block, text in ((thought, thought.locator("bdi").first), (branch, branch.locator(".json .str").first)):
+        expect(block).to_have_attribute("open", "")
+        text.scroll_into_view_if_needed()
+        box = text.bounding_box()
+        assert box is not None
+        middle = box["y"] + min(8, box["height"] / 2)
+        page.mouse.move(box["x"] + 2, middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 60, middle, steps=4)
+        page.mouse.up()
+        assert len(page.evaluate("String(getSelection())")) > 3
+        text.dblclick(position={"x": 10, "y": 6})
+        expect(block).to_have_attribute("open", "")
 
 
 def test_s30_between_two_calls_the_pane_shows_what_was_added(page: Page, service: Service, project: str) -> None:

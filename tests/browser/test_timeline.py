@@ -6,6 +6,7 @@ import time
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
 from tests.browser.test_trace import chosen, names, open_trace
 
@@ -66,12 +67,69 @@ def test_s24_dragging_over_a_stretch_shows_it_and_a_double_click_fits_a_step(
     expect(page.locator("#pick")).to_be_visible()
     page.mouse.up()
     expect(page.locator("#pick")).to_be_hidden()
+    # The map shows what of the time is seen: all else is shaded.
+    shaded = page.locator(".shade").evaluate_all("all => all.map(one => Math.round(parseFloat(one.style.width)))")
+    assert shaded == [50, 25]
     assert 49 < float(ticks(page)[0].split()[0]) < 51
     assert chosen(page) == before
     page.locator(".row", has_text="sleep").locator("svg.lane").dblclick(position={"x": 20, "y": 14})
     assert bar(page, "sleep")[1] > 90
     page.keyboard.press("-")
     assert 40 < bar(page, "sleep")[1] < 55
+
+
+def test_s24_s42_s43_on_a_phone_the_page_is_used_by_touch(
+    page: Page, service: Service, project: str, watched: Watched
+) -> None:
+    trace, _ = day(service, project)
+    assert page.context.browser is not None
+    phone = page.context.browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True, reduced_motion="reduce"
+    )
+    watched.watch(phone)
+    touched = phone.new_page()
+    open_trace(touched, service, project, trace)
+    touched.get_by_role("treeitem", name="sleep").tap()
+    expect(touched.locator("#step h2")).to_contain_text("sleep")
+    lane = touched.locator(".row", has_text="sleep").locator("svg.lane").bounding_box()
+    assert lane is not None
+    fingers = phone.new_cdp_session(touched)
+    middle, height = lane["x"] + lane["width"] * 0.9, lane["y"] + 14
+    for kind, apart in (("touchStart", 6), ("touchMove", 12), ("touchMove", 24), ("touchMove", 36), ("touchEnd", 0)):
+        points = [{"x": middle + side * apart, "y": height, "id": at} for at, side in enumerate((-1, 1))]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points if apart else []})
+    # Two fingers zoom at the place between them.
+    expect(touched.locator("#whole")).to_be_visible()
+    assert float(ticks(touched)[0].split(" min ")[0].split()[0]) > 0
+    touched.locator("#whole").tap()
+    expect(touched.locator("#whole")).to_be_hidden()
+    # What keys do elsewhere is within reach without a keyboard.
+    touched.get_by_text("More", exact=True).tap()
+    touched.get_by_role("button", name="Score the trace").tap()
+    dialog = touched.get_by_role("dialog", name="Score")
+    expect(dialog).to_contain_text("the whole of day")
+    box = dialog.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    dialog.get_by_role("button", name="Cancel").tap()
+    for reading in ("Tree", "Transcript", "Icicle", "Where did it go", "Wiring"):
+        touched.get_by_role("tab", name=reading, exact=True).tap()
+        assert touched.evaluate("document.documentElement.scrollWidth") <= 360, reading
+    slow = "document.getAnimations().filter(one => one.effect.getComputedTiming().duration > 1).length"
+    assert touched.evaluate(slow) == 0
+    # Kinds are told by a letter and a word, not by colour alone.
+    touched.get_by_role("tab", name="Tree", exact=True).tap()
+    kinds = touched.locator("#tree .k")
+    assert kinds.all_inner_texts() == ["A", "T", "T", "L", "T"]
+    assert kinds.first.get_attribute("title") == "agent"
+    phone.close()
+    # A laptop's page at 200 %.
+    page.set_viewport_size({"width": 640, "height": 400})
+    open_trace(page, service, project, trace)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
+    page.get_by_role("treeitem", name="dream").click()
+    expect(page.locator("#step h2")).to_contain_text("dream")
 
 
 def test_s25_idle_time_is_pressed_when_asked_for_and_the_axis_shows_where(

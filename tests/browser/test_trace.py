@@ -104,6 +104,32 @@ def test_s21_the_tree_grows_without_a_reload_and_settles_when_the_trace_ends(
     assert page.evaluate("window.stillHere")
 
 
+def test_s22_a_step_that_never_ends_is_running_then_abandoned_and_never_absent(
+    page: Page, service: Service, project: str
+) -> None:
+    page.clock.install()
+    trace, root = Trace(), Sent("answer", took=None)
+    child = Sent("draft", root, at=1, took=None, kind="llm")
+    service.send(trace, root, child, project=project)
+    open_trace(page, service, project, trace)
+    expect(page.locator("#tree .now")).to_have_count(2)
+    expect(page.locator("h1 .verdict")).to_contain_text("running")
+
+    service.silence(trace, minutes=9)
+    page.clock.run_for(31_000)  # the page looks again by itself
+    expect(page.locator("#tree .now")).to_have_count(2)
+    service.silence(trace, minutes=1)
+    page.clock.run_for(31_000)
+
+    expect(page.locator("#tree .lost")).to_have_count(2)
+    expect(page.locator("#tree .lost").first).to_have_attribute("title", "stopped reporting")
+    expect(page.locator("h1 .verdict")).to_have_text("stopped reporting")
+    expect(page.locator("#step")).to_contain_text("This step started and was never heard of again.")
+    assert names(page) == ["answer", "draft"]
+    page.goto(f"{service.url}/p/{project}/traces")
+    expect(page.locator(f"#t-{trace.id} .t-state")).to_contain_text("stopped reporting")
+
+
 def test_s23_the_output_of_a_running_step_grows_in_its_pane(page: Page, service: Service, project: str) -> None:
     trace = Trace()
     root = Sent("draft", took=None, kind="llm", attributes={"stepscope.output.partial": "It left our"})
@@ -111,10 +137,15 @@ def test_s23_the_output_of_a_running_step_grows_in_its_pane(page: Page, service:
     open_trace(page, service, project, trace)
     expect(page.locator("#step [data-part=output]")).to_contain_text("It left our")
 
+    expect(page.locator("#tree .wait")).to_have_count(0)
     root.seq, root.attributes["stepscope.output.partial"] = 2, "It left our workshop"
+    root.attributes["gen_ai.response.time_to_first_chunk"] = 0.02
     service.send(trace, root, project=project)
 
     expect(page.locator("#step [data-part=output]")).to_contain_text("It left our workshop")
+    # The darker head of its bar: the time until the first token came.
+    expect(page.locator("#tree .wait")).to_have_count(1)
+    expect(page.locator("#step .line").first).to_contain_text("first token 20 ms")
 
 
 def test_s21_selection_folds_and_scroll_outlive_an_update(page: Page, service: Service, project: str) -> None:
@@ -252,7 +283,8 @@ def test_server_and_script_draw_the_same_rows(page: Page, service: Service, proj
       return at < 0 ? "" : `${sent[at].outerHTML}\\n${drawn[at].outerHTML}`;
     }""")
 
-    assert page.locator("#tree .row").count() == len(spans) - 8
+    # Nine steps alike stand in one row, and the parent that never came has a row.
+    assert page.locator("#tree .row").count() == len(spans) - 8 + 1
     assert difference == ""
 
 
@@ -278,18 +310,21 @@ def test_s2_s3_a_huge_trace_keeps_few_rows_in_the_page_and_all_within_reach(
     assert page.locator(".row").count() < 300
 
 
-def test_s4_a_huge_output_shows_its_head_and_size_and_can_be_fetched_whole(
+def test_s4_an_output_of_20_mb_shows_its_head_and_exact_size_and_is_copied_and_fetched_whole(
     page: Page, service: Service, project: str
 ) -> None:
-    text = "All work and no play. " * 250_000
-    trace = service.send(
-        Trace(), root := Sent("write", attributes={"output.value": text, "input.value": "go"}), project=project
-    )
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    text = "All work and no play. " * 910_000
+    root = Sent("write", attributes={"output.value": text, "input.value": "go"})
+    trace = service.send(Trace(), root, project=project)
     open_trace(page, service, project, trace)
     output = page.locator("[data-part=output]")
-    expect(output).to_contain_text("5.5 MB")
+    expect(output).to_contain_text("The first part of 20.0 MB (20,020,000 bytes).")
     assert len(page.content()) < 200_000
 
+    output.get_by_role("button", name="Copy all").click()
+    expect(output.locator("[data-done=copied]")).to_be_attached()
+    assert page.evaluate("navigator.clipboard.readText().then(text => text.length)") == len(text)
     with page.expect_download() as download:
         output.get_by_role("link", name="Download").click()
 
@@ -415,19 +450,30 @@ def test_figures_read_the_same_from_server_and_script(page: Page, service: Servi
             assert age == ago(now - number * 10**6, now)
 
 
-def test_s20_a_step_without_its_parent_stands_at_the_top_until_that_arrives(
+def test_s20_steps_without_their_parent_stand_under_a_place_kept_for_it_until_it_arrives(
     page: Page, service: Service, project: str
 ) -> None:
     trace, root = Trace(start=time.time_ns() - 5 * SECOND), Sent("answer", took=100)
     late = Sent("late", root, at=1, took=50)
-    service.send(trace, root, Sent("found", late, at=2, took=10), project=project)
+    lost = [Sent("found", late, at=2, took=10), Sent("found too", late, at=20, took=5)]
+    service.send(trace, root, *lost, project=project)
     open_trace(page, service, project, trace)
-    found = page.get_by_role("treeitem", name="found")
-    expect(found).to_have_attribute("aria-level", "1")
-    expect(found.locator(".lost")).to_have_attribute("title", "its parent has not arrived")
+    place = page.locator(f"#s-{late.id}")
+    assert names(page) == ["answer", "missing parent", "found", "found too"]
+    expect(place).to_have_attribute("aria-level", "1")
+    expect(page.locator("#count")).to_have_text("3 steps")
+    page.get_by_role("treeitem", name="found too").click()
+    page.locator("#step").get_by_role("link", name=late.id).click()
+    expect(page.locator("#step")).to_contain_text("has not arrived")
+    expect(page.locator(".with-below")).to_contain_text("below it 2 steps")
+
     service.send(trace, late, project=project)
-    expect(found).to_have_attribute("aria-level", "3")
-    expect(found.locator(".lost")).to_have_count(0)
+
+    expect(page.locator("#tree .row a")).to_have_text(["answer", "late", "found", "found too"])
+    expect(page.get_by_role("treeitem", name="found too")).to_have_attribute("aria-level", "3")
+    # What was chosen is the step that came.
+    assert chosen(page) == "late"
+    expect(page.locator("#step h2")).to_contain_text("late")
 
 
 def test_s5_a_step_is_outlined_at_once_however_long_its_text_takes(page: Page, service: Service, project: str) -> None:
@@ -460,3 +506,16 @@ def test_s6_a_row_says_kind_name_model_duration_tokens_cost_and_state(
     assert row.locator(".model").inner_text() == "gpt-4o-mini"
     assert row.locator(".r").all_inner_texts() == ["1.50 s", "1,000,000", "$0.1500"]
     assert row.locator(".own").get_attribute("title") == "this step failed"
+
+    for name, cell in (("Tokens", ".tokens"), ("Model", ".model")):
+        page.get_by_text("Columns").click()
+        page.get_by_label(name, exact=True).uncheck()
+        expect(row.locator(cell)).to_be_hidden()
+        page.keyboard.press("Escape")
+    page.reload()
+    expect(row.locator(".usd")).to_be_visible()
+    expect(row.locator(".tokens")).to_be_hidden()
+    expect(row.locator(".model")).to_be_hidden()
+    page.get_by_text("Columns").click()
+    page.get_by_label("Tokens", exact=True).check()
+    expect(row.locator(".tokens")).to_be_visible()

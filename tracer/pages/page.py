@@ -66,6 +66,7 @@ FILTERS: dict[str, Callable[..., object]] = {
 
 NAMES: dict[str, object] = {
     "KINDS": words.KINDS,
+    "NOT_THERE": words.NOT_THERE,
     "FLAGS": words.FLAGS,
     "EVENTS": MOST_EVENTS,
     "SOURCES": words.SOURCES,

@@ -27,10 +27,21 @@ MESSAGES = 80
 DOCUMENTS = 50
 PROSE = 40_000
 """Characters of one side that are read as Markdown, the newest first: more would keep the reader waiting."""
-IMAGE = 2_000_000
-"""Characters of an image written into a message (base64) up to which it is shown."""
+MEDIA = 2_000_000
+"""Characters of an image, a sound or a file written into a message (base64) up to which the page brings it."""
 
 _IMAGE_TYPES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
+_SOUND_TYPES = {
+    "audio/wav",
+    "audio/x-wav",
+    "audio/mpeg",
+    "audio/mp3",
+    "audio/ogg",
+    "audio/webm",
+    "audio/flac",
+    "audio/mp4",
+    "audio/aac",
+}
 _DATA = re.compile(r"data:([\w/+.-]+);base64,", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]*", re.ASCII)
 
@@ -56,11 +67,21 @@ class Part:
     """The text's head with its Markdown and its marks; None when it reads the same without."""
     image: str = ""
     """The data: address of an image that came in the message."""
+    sound: str = ""
+    """Likewise of a sound."""
+    file: str = ""
+    """Likewise of anything else: bytes to keep, which no browser opens."""
     tree: Markup | None = None
     name: str = ""
     call_id: str = ""
     result: Part | None = None
     """On a call: what came back for it."""
+
+    @property
+    def file_name(self) -> str:
+        """A name under which a file that came in the message is kept: its type's word as the ending."""
+        ending = self.name.lower().rpartition("/")[2].removeprefix("x-")
+        return f"message.{ending if ending.isalnum() and len(ending) <= 8 else 'bin'}"
 
 
 @dataclass(slots=True)
@@ -350,7 +371,7 @@ def _part(entry: object) -> Part:
 
 
 def _media(entry: Mapping[str, Any]) -> Part:
-    """An image that came with the message is shown; for all else, and what lies elsewhere, what it is."""
+    """An image that came with the message is shown, a sound played, all else kept; what lies elsewhere is named."""
     mime = str(entry.get("mime_type") or entry.get("modality") or "unknown type")
     uri = str(entry.get("uri") or "")
     data = str(entry.get("data") or entry.get("content") or "")
@@ -359,10 +380,17 @@ def _media(entry: Mapping[str, Any]) -> Part:
         mime, data = found[1], uri[found.end() :]
     elif uri:
         return Part("media", text=text_head(uri, 2_000), name=mime)
-    image = ""
-    if mime.lower() in _IMAGE_TYPES and len(data) <= IMAGE and _BASE64.fullmatch(data):
-        image = f"data:{mime.lower()};base64,{data}"
-    return Part("media", name=mime, text=Text("", len(data) * 3 // 4, cut=True), image=image)
+    part = Part("media", name=mime, text=Text("", len(data) * 3 // 4, cut=True))
+    known = mime.lower()
+    if not 0 < len(data) <= MEDIA or not _BASE64.fullmatch(data):
+        return part
+    if known in _IMAGE_TYPES:
+        part.image = f"data:{known};base64,{data}"
+    elif known in _SOUND_TYPES:
+        part.sound = f"data:{known};base64,{data}"
+    else:
+        part.file = f"data:application/octet-stream;base64,{data}"
+    return part
 
 
 def _payload(kind: str, sent: object) -> Part:

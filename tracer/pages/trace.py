@@ -24,10 +24,10 @@ from tracer.pages.tree_rows import RowView, first_rows, total_of
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
 from tracer.queries.added import names_used, scores_of
-from tracer.queries.outline import ERROR, Outline, outline
+from tracer.queries.outline import ERROR, MISSING, Outline, outline
 from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
+from tracer.queries.steps import is_missing, steps_of
 from tracer.queries.steps import step as load_step
-from tracer.queries.steps import steps_of
 from tracer.queries.within import find_within
 from tracer.units import Nanos, format_duration
 
@@ -49,6 +49,8 @@ class TracePage:
     row_count: int
     ticks: Sequence[str]
     step: StepView | None
+    missing: str | None = None
+    """The id of the chosen step when it is one that has not arrived."""
     score_names: Sequence[str] = ()
     """Names of scores that the project gave lately."""
 
@@ -117,12 +119,14 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         if wants_block(request):
             bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
             return render(request, "traces/trace.html", bare, block="head")
-        rows = outline(conn, trace=trace)
+        rows = outline(conn, trace=trace, with_missing=True)
         names = names_used(conn, project_id=project.id)
         chosen = _chosen(trace, rows, span)
         now = unix_now()
-        step = None
-        if chosen is not None:
+        step, missing = None, None
+        if chosen is not None and rows.flags[chosen] & MISSING:
+            missing = rows.ids[chosen].hex()
+        elif chosen is not None:
             step = _step_view(
                 project,
                 trace,
@@ -135,9 +139,10 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         project=project,
         trace=trace,
         rows=first_rows(rows, selected=chosen, now=now),
-        row_count=len(rows),
+        row_count=rows.steps,
         ticks=_ticks(total_of(rows, now)),
         step=step,
+        missing=missing,
         score_names=names,
     )
     answer = render(request, "traces/trace.html", page)
@@ -150,6 +155,9 @@ def show_step(request: Request, slug: str, trace_id: str, span_id: str, whole: b
     """The chosen step alone, as the trace page's right side holds it."""
     with reading(request) as conn:
         project, trace = trace_at(conn, request, slug, trace_id)
+        if is_missing(conn, trace=trace, span_id=span_id):
+            bare = TracePage(project, trace, rows=(), row_count=0, ticks=(), step=None, missing=span_id)
+            return render(request, "traces/_missing.html", bare, block="step")
         found = load_step(conn, trace=trace, span_id=span_id, alone=True)
         view = _step_view(project, trace, found, _Surroundings(request, conn), whole=whole)
     return render(request, "traces/_step.html", view, block="step")
@@ -160,7 +168,7 @@ def show_markdown(request: Request, slug: str, trace_id: str, span_id: str) -> R
     """A step and all below it as Markdown, to be pasted to a model."""
     with reading(request) as conn:
         _, trace = trace_at(conn, request, slug, trace_id)
-        rows = outline(conn, trace=trace)
+        rows = outline(conn, trace=trace, with_missing=True)
         top = _chosen(trace, rows, span_id)
         if top is None or rows.ids[top].hex() != span_id:
             raise NotFound(f"There is no step {span_id[:40]!r} in this trace.", field="span_id")
@@ -219,7 +227,7 @@ def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None
             return Response(status_code=204, headers=PAGE_HEADERS)
         body = _skeletons(request).find(trace)
         if body is None:
-            body = _skeletons(request).make(trace, outline(conn, trace=trace))
+            body = _skeletons(request).make(trace, outline(conn, trace=trace, with_missing=True))
     headers = PAGE_HEADERS | {"Vary": f"{PAGE_HEADERS['Vary']}, Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
@@ -240,8 +248,9 @@ def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
         except ValueError:
             pass  # no step of this trace has it
     failed = [row for row, status in enumerate(rows.status) if status == ERROR] if trace.status == "error" else []
+    first = next((row for row, flags in enumerate(rows.flags) if not flags & MISSING), None)
     # The last failed step to start, as `tracer.ingest.rollup` has it.
-    return max(failed, key=lambda row: (rows.start[row], rows.ids[row]), default=0 if len(rows) else None)
+    return max(failed, key=lambda row: (rows.start[row], rows.ids[row]), default=first)
 
 
 def _step_view(

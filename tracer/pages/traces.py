@@ -120,12 +120,13 @@ def home(request: Request) -> Response:
 
 
 @router.get("/traces/{trace_id}")
-def trace_anywhere(request: Request, trace_id: str, span: str | None = None) -> Response:
-    """Lead to a trace in whichever project it lies."""
+def trace_anywhere(request: Request, trace_id: str) -> Response:
+    """Lead to a trace in whichever project it lies, to the same screen of it."""
     with reading(request) as conn:
         scope = caller_of(request).scope
         trace = trace_by_id(conn, scope=scope, trace_id=trace_id, abandoned_after=abandoned_after(request))
-    there = url(request, "/p/{slug}/traces/{trace_id}", {"span": span}, slug=trace.slug, trace_id=trace.trace_id)
+    screen: dict[str, str | None] = dict(request.query_params)
+    there = url(request, "/p/{slug}/traces/{trace_id}", screen, slug=trace.slug, trace_id=trace.trace_id)
     return RedirectResponse(there, status_code=302)
 
 

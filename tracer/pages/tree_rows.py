@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracer.pages.words import KINDS, name_of
+from tracer.pages.words import KINDS, NOT_THERE, name_of
 from tracer.queries.outline import (
     CHILD_ERROR,
     ERROR,
     KIND_WORDS,
+    MISSING,
     NO_PRICE,
     NO_USAGE,
     ORPHAN,
@@ -59,6 +60,8 @@ class RowView:
     mark: str
     """`own`, `through` (failed, as a step below did), `below`, `running`, `abandoned` or nothing."""
     orphan: bool
+    missing: bool
+    """No step, but the place of a parent that has not arrived."""
     hot: bool
     model: str
     """The model; for steps folded into one row, how long they took."""
@@ -225,7 +228,8 @@ def _row(
     spent: tuple[int, int, int],
 ) -> RowView:
     kind = KIND_WORDS[rows.kind[row]] if rows.kind[row] < len(KIND_WORDS) else "other"
-    letter, kind_word = KINDS[kind]
+    missing = bool(rows.flags[row] & MISSING)
+    letter, kind_word = NOT_THERE if missing else KINDS[kind]
     level = rows.depth[row]
     x, width, head, tail = bar
     tokens, cost, flags = spent
@@ -246,6 +250,7 @@ def _row(
         status=status,
         mark=mark,
         orphan=bool(rows.flags[row] & ORPHAN) and not place.closed,
+        missing=missing,
         hot=hot,
         model=model,
         x=_percent(x),
@@ -253,7 +258,7 @@ def _row(
         head=_percent(head) if head else "",
         tail=_percent(tail) if tail else "",
         tail_x=_percent(x + width),
-        duration=duration,
+        duration="" if missing else duration,
         tokens="" if tokens < 0 else format_count(tokens) + ("+" if flags & NO_USAGE else ""),
         cost=_cost(kind, tokens, cost, flags),
         figures="twice" if flags & REPEATED else "rolled" if flags & SUMMED else "",

@@ -23,6 +23,9 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """Each kind of step: its letter and what it is called."""
 
+NOT_THERE = ("?", "a step that others name as their parent, and that has not arrived")
+"""The same for the place of a parent that is missing."""
+
 NAME_LIMIT = 200
 """Characters of a name that a page shows; the rest is cut with a mark."""
 

@@ -19,6 +19,9 @@ SUMMED, REPEATED = 16, 32
 """The figures are the sum over the calls below; they are counted in another step that reports the same call."""
 LACKS_PRICE, LACKS_USAGE = 64, 128
 """This step itself is a call that lacks them."""
+MISSING = 256
+"""No step, but the place of one that others name as their parent and that has not arrived."""
+MISSING_NAME = "missing parent"
 
 STATUSES = ("ok", "error", "unset", "running", "abandoned")
 OK, ERROR, UNSET, RUNNING, ABANDONED = range(5)
@@ -74,17 +77,27 @@ class Outline(msgspec.Struct, frozen=True, gc=False):
     flags: list[int]
 
     def __len__(self) -> int:
-        """How many steps there are."""
+        """How many rows there are."""
         return len(self.ids)
 
+    @property
+    def steps(self) -> int:
+        """How many of the rows are steps."""
+        return sum(1 for flags in self.flags if not flags & MISSING)
 
-def outline(conn: Connection, *, trace: TraceRow) -> Outline:
-    """Read a trace's tree: depth first, siblings by (start, span id), after the roots what has lost its parent."""
+
+def outline(conn: Connection, *, trace: TraceRow, with_missing: bool = False) -> Outline:
+    """Read a trace's tree: depth first, siblings by (start, span id), after the roots what has lost its parent.
+
+    `with_missing` puts those steps under places kept for their parents: rows marked MISSING that have the parent's id.
+    """
     statement = select(*_COLUMNS).where(span.c.trace_pk == trace.received).order_by(span.c.span_id)
     # Plain tuples from the driver: making 100,000 Row objects takes longer than everything else here.
     cursor = conn.execute(statement).cursor
     spans = cast("list[tuple[Any, ...]]", cursor.fetchall()) if cursor is not None else []
     spans.sort(key=itemgetter(0))  # those of one start stay in the order of their ids
+    places = _missing(spans) if with_missing else []
+    spans += places
     order, depth, parent, orphans = _places(spans)
     size = len(order)
     first = spans[0][0] if spans else 0
@@ -113,6 +126,11 @@ def outline(conn: Connection, *, trace: TraceRow) -> Outline:
             reach[above] = reach[row]
         if status[row] == ERROR or flags[row] & CHILD_ERROR:
             flags[above] |= CHILD_ERROR
+    kept = {row[1] for row in places}
+    for row in range(size) if kept else ():
+        if rows[row][1] in kept:
+            flags[row] |= MISSING
+            duration[row] = reach[row] - start[row]
     tokens = [_known(_tokens(row)) for row in rows]
     cost = [_known(row[11]) for row in rows]
     _sum_up(rows, parent, status, tokens, cost, flags)
@@ -134,6 +152,20 @@ def outline(conn: Connection, *, trace: TraceRow) -> Outline:
         first_token=[_known(row[12]) for row in rows],
         flags=flags,
     )
+
+
+def _missing(spans: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """A row for each parent that has not arrived, which begins when the first step that names it begins."""
+    there = {row[1] for row in spans}
+    first: dict[bytes, int] = {}
+    for row in spans:
+        if row[2] is not None and row[2] not in there:
+            first.setdefault(row[2], row[0])
+    rest = (None,) * (len(_COLUMNS) - 7)
+    return [
+        (start, span_id, None, None, MISSING_NAME, int(Kind.other), int(Status.unset), *rest)
+        for span_id, start in first.items()
+    ]
 
 
 def _tokens(row: tuple[Any, ...]) -> int | None:

@@ -73,6 +73,18 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
     return _step(trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
 
 
+def is_missing(conn: Connection, *, trace: TraceRow, span_id: str) -> bool:
+    """Whether an id is that of a parent which steps of the trace name and which has not arrived."""
+    try:
+        raw = bytes.fromhex(span_id) if len(span_id) == 16 else b""
+    except ValueError:
+        return False
+    there = select(span.c.span_id).where(_of(trace), span.c.span_id == raw)
+    if conn.execute(there).first() is not None:
+        return False
+    return conn.execute(select(span.c.span_id).where(_of(trace), span.c.parent_id == raw).limit(1)).first() is not None
+
+
 def listed(row: Row[Any], trace: TraceRow) -> SpanRow:
     """A span's columns for a list across traces, where nothing is known of the steps around it."""
     return _span_row(row, trace, Placed(0, 0, 0, False), child_error=False)

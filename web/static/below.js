@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { cost, count, duration } from "./format.js";
-import { LACKS_PRICE, LACKS_USAGE, NO_PRICE, NO_USAGE } from "./skeleton.js";
+import { LACKS_PRICE, LACKS_USAGE, MISSING, NO_PRICE, NO_USAGE } from "./skeleton.js";
 
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
 
@@ -23,7 +23,8 @@ export function below(article, tree, row) {
   const wall = (tree.reach[row] ?? 0) - (start[row] ?? 0);
   const own = Math.floor((lengths[row] ?? -1) / 1000);
   const made = make("p", "line with-below");
-  made.append(part("with all below it", `${count(end - row)} steps`));
+  const missing = (tree.flags(row) & MISSING) > 0;
+  made.append(part(missing ? "below it" : "with all below it", `${count(end - row - Number(missing))} steps`));
   if (own >= 0 && wall > own && !tree.running.length)
     made.append(part("until the last of them ended", duration(wall * 1000)));
   const flags = tree.flags(row);

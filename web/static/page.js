@@ -135,7 +135,8 @@ document.addEventListener("click", (event) => {
     else if (dismiss) document.querySelector(dismiss)?.replaceChildren();
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!(event.target instanceof Node && menu.contains(event.target))) menu.removeAttribute("open");
+    const inside = event.target instanceof Node && menu.contains(event.target);
+    if (!inside || near(event, "[data-command], a")) menu.removeAttribute("open");
   }
 });
 

@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { cost, count, duration } from "./format.js";
 import { percent, WHOLE } from "./lane.js";
-import { CHILD_ERROR, NO_PRICE, NO_USAGE, ORPHAN, REPEATED, SUMMED } from "./skeleton.js";
+import { CHILD_ERROR, MISSING, NO_PRICE, NO_USAGE, ORPHAN, REPEATED, SUMMED } from "./skeleton.js";
 
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
 /** @typedef {import("./lane.js").Lane} Lane */
@@ -38,6 +38,9 @@ export const KINDS = {
   prompt: ["P", "prompt"],
   other: ["O", "other step"],
 };
+
+/** @type {[string, string]} */
+const NOT_THERE = ["?", "a step that others name as their parent, and that has not arrived"];
 
 /** @type {Record<string, [string, string, string]>} */
 const MARKS = {
@@ -86,9 +89,10 @@ export class Row {
     const closed = Boolean(tree.run[row]) && !opened.has(id) && !found;
     const facts = closed ? many(tree, row) : one(tree, row, total);
     const { mark } = facts;
+    const missing = tree.flags(row) & MISSING ? " missing" : "";
     const hit = found ? (found[row] === 2 ? " hit" : " way") : "";
 
-    put(this.element, "class", `row d${Math.min(deep, MAX_INDENT)}${mark === "own" ? " failed" : ""}${hit}`);
+    put(this.element, "class", `row d${Math.min(deep, MAX_INDENT)}${mark === "own" ? " failed" : ""}${missing}${hit}`);
     put(this.element, "id", `s-${id}`);
     put(this.element, "aria-level", String(deep + 1));
     put(this.element, "aria-posinset", String(tree.position[row]));
@@ -100,11 +104,11 @@ export class Row {
 
     this.#label(tree, row, kind, closed, facts);
     const tone = mark === "own" ? " bad" : facts.running ? " open" : "";
-    put(this.lane, "class", `lane b-${kind}${tone}${closed ? " many" : ""}`);
+    put(this.lane, "class", `lane b-${kind}${tone}${closed || missing ? " many" : ""}`);
     this.#bars(facts, lane);
     this.#path(tree, row, closed, view);
 
-    write(this.took, facts.duration);
+    write(this.took, missing ? "" : facts.duration);
     put(this.took, "class", facts.hot ? "r took hot" : "r took");
     const figures = facts.flags & REPEATED ? " twice" : facts.flags & SUMMED ? " rolled" : "";
     const lacks = lacking(facts);
@@ -176,13 +180,15 @@ export class Row {
     const deep = tree.columns.depth[row] ?? 0;
     const orphan = !closed && tree.flags(row) & ORPHAN;
     const times = tree.run[row] ?? 0;
-    const label = [id, kind, deep, tree.name(row), mark, orphan, model, times, closed].join("\u0000");
+    const label = [id, kind, deep, tree.name(row), tree.flags(row) & MISSING, mark, orphan, model, times, closed].join(
+      "\u0000",
+    );
     if (label === this.label) return;
     this.label = label;
 
     const fold = make("i", "fold");
     fold.setAttribute("aria-hidden", "true");
-    const [letter, words] = KINDS[kind] ?? ["O", "other step"];
+    const [letter, words] = tree.flags(row) & MISSING ? NOT_THERE : (KINDS[kind] ?? ["O", "other step"]);
     const badge = make("abbr", `k k-${kind}`, letter);
     badge.title = words;
     const link = document.createElement("a");

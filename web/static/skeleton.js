@@ -35,6 +35,7 @@ export const SUMMED = 16;
 export const REPEATED = 32;
 export const LACKS_PRICE = 64;
 export const LACKS_USAGE = 128;
+export const MISSING = 256;
 
 const MANY = 5; // more neighbours alike than this stand folded into one row
 const ID = 16;
@@ -60,6 +61,8 @@ export class Skeleton {
     /** When the last step at or below a row ended, in microseconds from the first instant. */
     this.reach = new Float64Array(this.size);
     this.roots = 0;
+    /** Rows that are steps, and not the place of one that has not arrived. */
+    this.steps = 0;
     this.finished = 0;
     /** @type {number[]} */
     this.running = [];
@@ -73,6 +76,7 @@ export class Skeleton {
     /** @type {number[]} */
     const open = [];
     for (let row = 0; row < this.size; row++) {
+      if (!(this.flags(row) & MISSING)) this.steps += 1;
       const level = Math.min(depth[row] ?? 0, open.length);
       while (open.length > level) this.#close(open, row);
       const parent = open.at(-1);

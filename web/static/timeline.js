@@ -32,6 +32,8 @@ export class Timeline {
     this.timer = 0;
     /** @type {{from: number, on: Element, moved: boolean} | null} */
     this.drag = null;
+    /** Where fingers are on the lanes, by pointer. @type {Map<number, number>} */
+    this.fingers = new Map();
     const [from, to] = (asked("t") ?? "").split("-").map(Number);
     if (from !== undefined && to !== undefined && to > from) tree.window = { from, to };
     tree.addEventListener("take", () => this.#take());
@@ -41,7 +43,7 @@ export class Timeline {
       place.addEventListener("pointerdown", (event) => this.#down(event));
       place.addEventListener("pointermove", (event) => this.#move(event));
       place.addEventListener("pointerup", (event) => this.#up(event));
-      place.addEventListener("pointercancel", () => this.#drop());
+      place.addEventListener("pointercancel", (event) => this.#drop(event));
       place.addEventListener("dblclick", (event) => this.#fitUnder(event));
     }
     byId("critical").addEventListener("click", () => this.togglePath());
@@ -198,12 +200,16 @@ export class Timeline {
   #down(event) {
     const on = this.#laneUnder(event);
     if (!on || event.button !== 0 || event.ctrlKey || event.metaKey) return;
-    if (event.pointerType === "touch" && on !== this.map) return; // a finger on the lanes scrolls
+    if (event.pointerType === "touch" && on !== this.map) {
+      this.fingers.set(event.pointerId, event.clientX); // one on the lanes scrolls, two zoom
+      return;
+    }
     this.drag = { from: event.clientX, on, moved: false };
   }
 
   /** @param {PointerEvent} event */
   #move(event) {
+    if (this.fingers.has(event.pointerId)) this.#pinch(event);
     const drag = this.drag;
     if (!drag) return;
     if (!drag.moved && Math.abs(event.clientX - drag.from) < DRAG_PX) return;
@@ -226,6 +232,17 @@ export class Timeline {
     pick.textContent = duration(((ends[1] ?? 0) - (ends[0] ?? 0)) * 1000);
   }
 
+  /** Zoom as two fingers part, at the place between them. @param {PointerEvent} event */
+  #pinch(event) {
+    const other = [...this.fingers].find(([finger]) => finger !== event.pointerId)?.[1];
+    const before = this.fingers.get(event.pointerId) ?? event.clientX;
+    this.fingers.set(event.pointerId, event.clientX);
+    if (other === undefined || this.fingers.size > 2) return;
+    const [apart, now] = [Math.abs(before - other), Math.abs(event.clientX - other)];
+    const between = new MouseEvent("move", { clientX: (event.clientX + other) / 2 });
+    if (apart > DRAG_PX && now > DRAG_PX) this.zoom(apart / now, this.#share(between, this.axis));
+  }
+
   /** @param {number} x @param {Element} on */
   #at(x, on) {
     return this.#instant(new MouseEvent("move", { clientX: x }), on);
@@ -234,7 +251,7 @@ export class Timeline {
   /** @param {PointerEvent} event */
   #up(event) {
     const drag = this.drag;
-    this.#drop();
+    this.#drop(event);
     if (!drag) return;
     const here = this.#at(event.clientX, drag.on);
     if (drag.moved) {
@@ -246,7 +263,9 @@ export class Timeline {
     }
   }
 
-  #drop() {
+  /** @param {PointerEvent} event */
+  #drop(event) {
+    this.fingers.delete(event.pointerId);
     this.drag = null;
     byId("pick").hidden = true;
   }

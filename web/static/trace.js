@@ -1,5 +1,6 @@
 // The trace page: one tree, its readings, and the keys that work anywhere on the page.
 
+import "./shown.js";
 import "./split.js";
 import { commands } from "./commands.js";
 import { address, asked, byId, near, say } from "./dom.js";

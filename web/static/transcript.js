@@ -3,7 +3,7 @@
 import { asked, byId, make, near } from "./dom.js";
 import { count, duration } from "./format.js";
 import { KINDS } from "./rows.js";
-import { CHILD_ERROR } from "./skeleton.js";
+import { CHILD_ERROR, MISSING } from "./skeleton.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
@@ -98,7 +98,8 @@ export class Transcript {
       const many = this.tree.closed(row);
       const next = this.seen[at + 1] ?? tree.size;
       const holds = !many && next > row && next < (tree.end[row] ?? row + 1);
-      const speaks = !holds || tree.kind(row) === "agent" || (tree.columns.depth[row] ?? 0) === 0;
+      const there = !(tree.flags(row) & MISSING);
+      const speaks = there && (!holds || tree.kind(row) === "agent" || (tree.columns.depth[row] ?? 0) === 0);
       const part = many || !speaks ? "" : holds ? "i" : "b";
       turns.push({ row, part, ends: false, key: `${tree.id(row)}${part || "-"}` });
       if (holds && speaks) open.push({ row, end: tree.end[row] ?? row + 1 });
@@ -261,7 +262,7 @@ export class Transcript {
     if (tree.status(row) === "error" && !below) head.append(make("span", "own", "✕"));
     else if (below) head.append(make("span", "below", "▲"));
     if (tree.model(row)) head.append(make("span", "model", tree.model(row)));
-    head.append(make("span", "took", many ? "" : duration(tree.took(row))));
+    head.append(make("span", "took", many || tree.flags(row) & MISSING ? "" : duration(tree.took(row))));
     return head;
   }
 

@@ -136,7 +136,7 @@ export class Tree extends EventTarget {
     this.skeleton = skeleton;
     document.getElementById("rest")?.remove();
     this.keepOpen(before);
-    byId("count").textContent = `${count(skeleton.size)} ${skeleton.size === 1 ? "step" : "steps"}`;
+    byId("count").textContent = `${count(skeleton.steps)} ${skeleton.steps === 1 ? "step" : "steps"}`;
     this.dispatchEvent(new Event("take"));
     this.arrange();
     if (anchor) {

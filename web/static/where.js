@@ -4,7 +4,7 @@ import { byId, make, near } from "./dom.js";
 import { cost, count, duration } from "./format.js";
 import { criticalPath } from "./path.js";
 import { KINDS } from "./rows.js";
-import { NO_PRICE, REPEATED, SUMMED } from "./skeleton.js";
+import { MISSING, NO_PRICE, REPEATED, SUMMED } from "./skeleton.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
@@ -136,6 +136,7 @@ export function grouped(tree) {
   /** @type {Map<string, Group>} */
   const groups = new Map();
   for (let row = 0; row < tree.size; row++) {
+    if (tree.flags(row) & MISSING) continue;
     const key = `${name[row]} ${kind[row]} ${model[row]}`;
     let group = groups.get(key);
     if (!group) {
@@ -221,6 +222,7 @@ function path(tree) {
   const names = new Map();
   let all = 0;
   for (const [row, length] of criticalPath(tree).shares) {
+    if (tree.flags(row) & MISSING) continue;
     const key = `${tree.columns.name[row]} ${tree.columns.kind[row]}`;
     const known = names.get(key) ?? { row, times: 0, length: 0 };
     names.set(key, { row: known.row, times: known.times + 1, length: known.length + length });

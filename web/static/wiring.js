@@ -3,7 +3,7 @@
 import { byId, make, say } from "./dom.js";
 import { count, duration } from "./format.js";
 import { KINDS } from "./rows.js";
-import { CHILD_ERROR } from "./skeleton.js";
+import { CHILD_ERROR, MISSING } from "./skeleton.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
 /** @typedef {import("./skeleton.js").Skeleton} Skeleton */
@@ -119,8 +119,9 @@ export class Wiring {
     const own = [];
     for (let row = 0; row < tree.size; row++) {
       const [name, kind, depth] = [tree.name(row), tree.kind(row), tree.columns.depth[row] ?? 0];
-      const key = `${kind} ${name}`;
+      const key = tree.flags(row) & MISSING ? "" : `${kind} ${name}`;
       own.push(key);
+      if (!key) continue;
       const first = tree.columns.start[row] ?? 0;
       const box = boxes.get(key) ?? { key, name, kind, depth, first, runs: 0, rows: [], failed: false, x: 0, y: 0 };
       boxes.set(key, box);
@@ -128,7 +129,7 @@ export class Wiring {
       box.rows.push(row);
       box.failed ||= tree.status(row) === "error" && !(tree.flags(row) & CHILD_ERROR);
       const above = tree.parent[row] ?? -1;
-      if (above >= 0) join(own[above] ?? "", key, 1, 0);
+      if (above >= 0 && own[above]) join(own[above], key, 1, 0);
     }
     const all = [...boxes.values()];
     const kept = all
