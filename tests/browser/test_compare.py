@@ -61,6 +61,34 @@ def test_s29_one_key_compares_a_trace_with_the_run_before(page: Page, service: S
     expect(page.locator("#pair")).to_contain_text("only the earlier trace has this step")
 
 
+def test_s29_a_run_that_still_goes_on_is_compared_as_it_grows(page: Page, service: Service, project: str) -> None:
+    before, _ = run(service, project, 600, "Where is it?", "look", "send")
+    trace, root = Trace(start=time.time_ns() - 5 * SECOND), Sent("answer", took=None)
+    attributes = call([said("user", "Where is it?")])
+    draft = Sent("draft", root, at=10, took=None, kind="llm", attributes=attributes)
+    service.send(trace, root, draft, project=project)
+    page.goto(f"{service.url}/p/{project}/compare?a={before.id}&b={trace.id}&span={draft.id}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    expect(page.locator("#sum")).to_have_text("2 not reached yet")
+    expect(page.locator("#lines .now")).to_have_count(2)
+    page.evaluate("window.stillHere = true")
+
+    draft.took = 400
+    look = Sent("look", root, at=600, kind="tool")
+    service.send(trace, draft, look, project=project)
+
+    expect(page.locator("#sum")).to_have_text("1 not reached yet")
+    expect(page.locator("#lines [aria-selected=true]")).to_contain_text("draft")
+    expect(page.locator("#lines [aria-selected=true] .by")).to_have_text("+300 ms")
+    expect(page.locator("#pair .deltas")).to_contain_text("+300 ms")
+    root.took = 3_000
+    service.send(trace, root, project=project)
+    expect(page.locator("#sum")).to_have_text("1 gone")
+    expect(page.locator("#head")).to_contain_text("now answer")
+    expect(page.locator("#head .facts")).to_contain_text("3.00 s")
+    assert page.evaluate("window.stillHere")
+
+
 def test_s29_any_other_trace_can_be_chosen(page: Page, service: Service, project: str) -> None:
     service.send(Trace(start=time.time_ns() - 400 * SECOND), Sent("another chain", took=500), project=project)
     now, _ = run(service, project, 300, "Hello")

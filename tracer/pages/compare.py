@@ -19,9 +19,9 @@ from tracer.pages.differences import SideDifference, side_difference, texts_diff
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, trace_at
 from tracer.pages.reading import Failure, failures
 from tracer.pages.words import name_of, token_total
-from tracer.queries.align import Aligned, align, state_of
+from tracer.queries.align import CHANGED, REMOVED, SAME, Aligned, align, state_of
 from tracer.queries.edits import Work
-from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, STATUSES, Outline, outline
+from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, RUNNING, STATUSES, Outline, outline
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
 from tracer.queries.steps import step as load_step
@@ -31,6 +31,8 @@ from tracer.units import format_cost, format_count, format_duration
 
 PREVIOUS = "previous"
 """In the place of a trace's id: the run of the same chain before the other one."""
+AWAITED = 4
+"""The state of a step that the newer trace, which still runs, has not reached yet."""
 RUNS = 20
 CANDIDATES = 50
 MOST_PAIRS = 60
@@ -135,21 +137,22 @@ def compare(
             )
             return render(request, "compare/choose.html", choose)
         _, one = trace_at(conn, request, slug, a)
-    return render(
-        request,
-        "compare/compare.html",
-        ComparePage(project, one, other, _trace_facts(one, other)),
-    )
+    view = ComparePage(project, one, other, _trace_facts(one, other))
+    return render(request, "compare/compare.html", view, block="head")
 
 
 @router.get("/rows")
-def show_rows(request: Request, slug: str, a: str, b: str) -> Response:
-    """Every line of the comparison, as columns."""
+def show_rows(request: Request, slug: str, a: str, b: str, unless: str | None = None) -> Response:
+    """Every line of the comparison, as columns; nothing (204) when both traces are as at `unless`, a `version`."""
     with reading(request) as conn:
         _, one = trace_at(conn, request, slug, a)
         _, other = trace_at(conn, request, slug, b)
+        version = f"{one.version}.{one.status}.{other.version}.{other.status}"
+        if version == unless:
+            return Response(status_code=204, headers=PAGE_HEADERS)
         before, after = outline(conn, trace=one), outline(conn, trace=other)
-    body = gzip.compress(msgspec.json.encode(columns(before, after, align(before, after))), 1, mtime=0)
+    lines = columns(before, after, align(before, after), growing=other.status == STATUSES[RUNNING])
+    body = gzip.compress(msgspec.json.encode(lines | {"version": version}), 1, mtime=0)
     headers = PAGE_HEADERS | {"Vary": f"{PAGE_HEADERS['Vary']}, Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
@@ -216,8 +219,11 @@ def show_pair(
     return render(request, "compare/_pair.html", view, block="pair")
 
 
-def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str, object]:
-    """The lines for the module that draws them; -1 and an empty id stand for what is not known or not there."""
+def columns(one: Outline, other: Outline, lines: Sequence[Aligned], *, growing: bool = False) -> dict[str, object]:
+    """The lines for the module that draws them; -1 and an empty id stand for what is not known or not there.
+
+    While the newer trace is `growing`, a step that it lacks is not gone but AWAITED, and one that runs is not changed.
+    """
     names: dict[str, int] = {}
     made: dict[str, Any] = {
         key: []
@@ -228,7 +234,7 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
         rows, row = (other, after) if after >= 0 else (one, before)
         made["ids"].append([one.ids[before].hex() if before >= 0 else "", other.ids[after].hex() if after >= 0 else ""])
         made["depth"].append(line.depth)
-        made["state"].append(state_of(one, other, line))
+        made["state"].append(_state(one, other, line, growing=growing))
         made["moved"].append(int(line.moved))
         made["name"].append(names.setdefault(rows.name[row], len(names)))
         made["kind"].append(rows.kind[row])
@@ -243,6 +249,13 @@ def columns(one: Outline, other: Outline, lines: Sequence[Aligned]) -> dict[str,
                 ]
             )
     return made | {"names": [name_of(name) for name in names], "kinds": KIND_WORDS, "statuses": STATUSES}
+
+
+def _state(one: Outline, other: Outline, line: Aligned, *, growing: bool) -> int:
+    state = state_of(one, other, line)
+    if growing and state == REMOVED:
+        return AWAITED
+    return SAME if state == CHANGED and other.status[line.other] == RUNNING else state
 
 
 def _trace_facts(one: TraceRow, other: TraceRow) -> list[tuple[str, Delta]]:

@@ -9,6 +9,7 @@ import { KINDS } from "./rows.js";
 /**
  * The answer of `…/compare/rows`: one entry a line in each list; the pairs are what it was, and what it is.
  * @typedef {object} Lines
+ * @property {string} version
  * @property {[string, string][]} ids
  * @property {number[]} depth
  * @property {number[]} state
@@ -32,9 +33,10 @@ const AT_ONCE = 30; // pairs whose texts are compared by one request
 const UNASKED = 300; // pairs whose texts are compared before they are seen
 const KEYS_MS = 110;
 const FAR = 0.2; // a change from this share on stands out
-const STATES = ["quiet", "changed", "added", "removed"];
-const SIGNS = ["", "≠", "+", "−"];
-const WORDS = ["the same", "changed", "new", "gone"];
+const STATES = ["quiet", "changed", "added", "removed", "awaited"];
+const SIGNS = ["", "≠", "+", "−", "…"];
+const WORDS = ["the same", "changed", "new", "gone", "not reached yet"];
+const CALM_MS = 250; // least time between two reads of a comparison with a run that goes on
 const [SAME, CHANGED] = [0, 1];
 
 class Comparison {
@@ -49,9 +51,11 @@ class Comparison {
     this.seen = [];
     this.chosen = -1;
     this.only = asked("only") === "1";
-    /** Lines whose texts were asked for. @type {Set<number>} */
-    this.checked = new Set();
+    /** Pairs whose texts were asked for, and whether they differ. @type {Map<string, boolean>} */
+    this.checked = new Map();
     this.checking = false;
+    this.reading = false;
+    this.again = false;
     this.delay = 0;
     this.asked = 0;
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
@@ -74,24 +78,89 @@ class Comparison {
   }
 
   async start() {
-    const rest = byId("rest");
-    try {
-      const answer = await fetch(`${this.base}/rows?${this.traces}`);
-      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-      this.lines = /** @type {Lines} */ (await answer.json());
-    } catch {
-      rest.textContent = "The steps could not be compared: the server did not answer. Load the page again to retry.";
-      byId("sum").textContent = "not compared";
+    const live = byId("live");
+    const ours = [this.traces.get("a"), this.traces.get("b")];
+    live.addEventListener("ready", () => this.lines && void this.read());
+    live.addEventListener("traces", (event) => {
+      const told = event instanceof CustomEvent ? String(event.detail?.data ?? "") : "";
+      if (ours.some((id) => id && told.includes(id))) void this.read();
+    });
+    // The head comes without what only this module knows.
+    document.addEventListener("htmx:after:swap", () => this.sum());
+    await this.read();
+  }
+
+  /** Read the lines, unless both traces are as they were; once more afterwards when asked meanwhile. */
+  async read() {
+    if (this.reading) {
+      this.again = true;
       return;
     }
-    rest.hidden = true;
-    this.arrange();
+    this.reading = true;
+    const began = performance.now();
+    try {
+      const known = this.lines ? `&unless=${encodeURIComponent(this.lines.version)}` : "";
+      const answer = await fetch(`${this.base}/rows?${this.traces}${known}`);
+      if (answer.status === 200) this.take(/** @type {Lines} */ (await answer.json()));
+      else if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+    } catch {
+      if (!this.lines) {
+        byId("rest").textContent =
+          "The steps could not be compared: the server did not answer. Load the page again to retry.";
+        byId("sum").textContent = "not compared";
+      }
+    } finally {
+      setTimeout(
+        () => {
+          this.reading = false;
+          if (!this.again) return;
+          this.again = false;
+          void this.read();
+        },
+        Math.max(CALM_MS, (performance.now() - began) * 3),
+      );
+    }
+  }
+
+  /** Show the lines, or a newer state of them, holding on to what the reader sees. @param {Lines} lines */
+  take(lines) {
+    const before = this.lines;
+    const pair = before?.ids[this.chosen];
+    const told = before ? this.mark(before, this.chosen) : "";
+    this.lines = lines;
+    byId("rest").hidden = true;
+    lines.ids.forEach((ids, row) => {
+      // What still ran may read otherwise by now.
+      if (this.running(row)) this.checked.delete(ids.join("."));
+      else if (lines.state[row] === SAME && this.checked.get(ids.join("."))) lines.state[row] = CHANGED;
+    });
     const wanted = asked("span");
-    const at = this.lines.ids.findIndex((pair) => wanted && pair.includes(wanted));
-    const first = this.lines.state.findIndex((state) => state !== SAME);
-    if (this.lines.ids.length) this.choose(at >= 0 ? at : Math.max(0, first), { keep: at < 0 });
-    performance.mark("stepscope-usable");
+    const at = pair
+      ? lines.ids.findIndex((ids) => ids.some((id, side) => id && id === pair[side]))
+      : lines.ids.findIndex((ids) => wanted && ids.includes(wanted));
+    this.chosen = Math.max(-1, at);
+    this.arrange();
+    if (!before) {
+      const first = lines.state.findIndex((state) => state !== SAME);
+      if (lines.ids.length) this.choose(at >= 0 ? at : Math.max(0, first), { keep: at < 0 });
+      performance.mark("stepscope-usable");
+    } else {
+      const head = byId("head");
+      void htmx.ajax("GET", head.dataset.here ?? "", { source: head, target: head, swap: "outerMorph" });
+      if (at >= 0 && (this.mark(lines, at) !== told || this.running(at))) this.fetch("innerMorph");
+    }
     void this.check();
+  }
+
+  /** Whether one of a pair still runs. @param {number} row */
+  running(row) {
+    const { lines } = this;
+    return [lines?.was[row], lines?.status[row]].some((state) => lines?.statuses[state ?? -1] === "running");
+  }
+
+  /** What a pair's page depends on. @param {Lines} lines @param {number} row */
+  mark(lines, row) {
+    return [lines.ids[row], lines.status[row], lines.was[row], lines.took[row], lines.tokens[row]].join();
   }
 
   /** Work out which lines are seen: all, or what differs with what lies above it. */
@@ -123,7 +192,7 @@ class Comparison {
   sum() {
     const { lines } = this;
     if (!lines) return;
-    const found = [0, 0, 0, 0];
+    const found = STATES.map(() => 0);
     for (const state of lines.state) found[state] = (found[state] ?? 0) + 1;
     const parts = WORDS.map((words, state) => [words, found[state] ?? 0, state]).filter(
       ([, many, state]) => many && state,
@@ -179,9 +248,14 @@ class Comparison {
     const badge = make("abbr", `k k-${lines.kinds[lines.kind[row] ?? 0] ?? "other"}`, letter);
     badge.title = words;
     name.append(sign, badge, make("bdi", "", lines.names[lines.name[row] ?? -1] ?? ""));
+    if (this.running(row)) {
+      const now = make("span", "now");
+      now.title = "running";
+      name.append(now);
+    }
     const [was, is] = [lines.statuses[lines.was[row] ?? -1], lines.statuses[lines.status[row] ?? -1]];
     if (is === "error" || was === "error") {
-      const fails = is === "error" && state !== 3;
+      const fails = is === "error" && state < 3;
       const own = Boolean(lines.own[row]);
       const told = make(
         "span",
@@ -209,17 +283,22 @@ class Comparison {
     }
     this.reveal();
     if (!keep) address({ span: pair[1] || pair[0] });
-    const query = new URLSearchParams(this.traces);
-    if (pair[0]) query.set("one", pair[0]);
-    if (pair[1]) query.set("other", pair[1]);
     clearTimeout(this.delay);
     const now = performance.now();
     const hurry = now - this.asked < KEYS_MS;
     this.asked = now;
-    const fetchIt = () =>
-      void htmx.ajax("GET", `${this.base}/pair?${query}`, { source: this.pane, target: this.pane, swap: "innerHTML" });
-    if (hurry) this.delay = setTimeout(fetchIt, KEYS_MS);
-    else fetchIt();
+    if (hurry) this.delay = setTimeout(() => this.fetch("innerHTML"), KEYS_MS);
+    else this.fetch("innerHTML");
+  }
+
+  /** Fetch the chosen pair. @param {"innerHTML" | "innerMorph"} swap */
+  fetch(swap) {
+    const pair = this.lines?.ids[this.chosen];
+    if (!pair) return;
+    const query = new URLSearchParams(this.traces);
+    if (pair[0]) query.set("one", pair[0]);
+    if (pair[1]) query.set("other", pair[1]);
+    void htmx.ajax("GET", `${this.base}/pair?${query}`, { source: this.pane, target: this.pane, swap });
   }
 
   reveal() {
@@ -269,14 +348,16 @@ class Comparison {
     this.checking = true;
     try {
       for (let wanted = this.unchecked(); wanted.length; wanted = this.unchecked()) {
-        const pairs = wanted.map((row) => (this.lines?.ids[row] ?? []).join(".")).join(",");
+        const lines = /** @type {Lines} */ (this.lines);
+        const pairs = wanted.map((row) => (lines.ids[row] ?? []).join(".")).join(",");
         const answer = await fetch(`${this.base}/texts?${this.traces}&pairs=${pairs}`);
         if (!answer.ok) break;
         const found = /** @type {boolean[]} */ (await answer.json());
+        if (this.lines !== lines) continue; // a newer state came meanwhile: its rows stand elsewhere
         found.forEach((differs, place) => {
           const row = wanted[place] ?? -1;
-          this.checked.add(row);
-          if (differs && this.lines) this.lines.state[row] = CHANGED;
+          this.checked.set((lines.ids[row] ?? []).join("."), differs);
+          if (differs) lines.state[row] = CHANGED;
         });
         if (found.some(Boolean)) this.arrange();
       }
@@ -294,7 +375,11 @@ class Comparison {
     const rows = [...this.host.querySelectorAll(".row")].map((row) => Number(row.id.slice(2)));
     if (this.checked.size < UNASKED) rows.push(...lines.ids.keys());
     const wanted = rows.filter(
-      (row) => lines.state[row] === SAME && !this.checked.has(row) && lines.ids[row]?.every(Boolean),
+      (row) =>
+        lines.state[row] === SAME &&
+        lines.ids[row]?.every(Boolean) &&
+        !this.checked.has((lines.ids[row] ?? []).join(".")) &&
+        !this.running(row),
     );
     return [...new Set(wanted)].slice(0, AT_ONCE);
   }
