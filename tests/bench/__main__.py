@@ -15,6 +15,7 @@ from tests.bench import (
     finding,
     floor,
     live,
+    pages,
     peers,
     sdk,
     searching,
@@ -37,6 +38,7 @@ SECTIONS = (
     "variants",
     "shapes",
     "live",
+    "pages",
     "stored",
     "finding",
     "sustained",
@@ -75,6 +77,8 @@ def main() -> None:
         shapes.report(runs=options.runs)
     if "live" in options.only:
         live.report()
+    if "pages" in options.only:
+        pages.report(sizes=(12, 2_000, 10_000, 100_000), peer_sizes=(12, 2_000), runs=options.runs)
     if "stored" in options.only:
         stored.report(streams, stored=options.stored, stored_postgres=options.stored_postgres, runs=options.runs)
     if "finding" in options.only:

@@ -1,7 +1,8 @@
 """Prints how long traces take to open: `python -m tests.bench.pages [--sizes 12,2000,10000,100000] [--runs N]`.
 
 A real service and a headless Chromium. Wall-clock times depend on what else the machine does; processor times do not,
-so both are printed: of the service, and of the page's main thread. Medians of the runs.
+so both are printed: of the service, and of the page's main thread. Medians of the runs. Beside them Phoenix and MLflow
+in the same run, where `STEPSCOPE_BENCH_PEERS` names a folder that has them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import argparse
 import gzip
 import http.client
 import secrets
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
+from tests.bench.opening import beside
+from tests.bench.report import heading, line
 from tests.bench.server import Server, running
 from tests.browsers import arguments
 from tools.provision import find_browser
@@ -31,17 +33,40 @@ USABLE = "performance.getEntriesByName('stepscope-usable')[0]?.startTime"
 FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 SCROLL = """async () => {
   const box = document.getElementById("scroll");
-  let worst = 0, rows = 0;
-  for (let at = 0; at < 60; at++) {
-    box.scrollTop = (box.scrollHeight * ((at * 17) % 60)) / 60;
-    const before = performance.now();
-    box.dispatchEvent(new Event("scroll"));
-    worst = Math.max(worst, performance.now() - before);
-    rows = Math.max(rows, document.querySelectorAll("#tree .row").length);
+  let task = 0, rows = 0, last = performance.now();
+  const frames = [];
+  const watch = new PerformanceObserver(list => {
+    for (const one of list.getEntries()) task = Math.max(task, one.duration);
+  });
+  watch.observe({ type: "longtask" });
+  for (let at = 0; at < 120; at++) {
+    // Up and down through all of it, and in small steps, as a wheel does.
+    box.scrollTop = at % 3 ? box.scrollTop + 140 : (box.scrollHeight * ((at * 17) % 60)) / 60;
     await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    frames.push(now - last);
+    last = now;
+    rows = Math.max(rows, document.querySelectorAll("#tree .row").length);
   }
-  return [worst, rows];
+  await new Promise(done => setTimeout(done, 100));
+  for (const one of watch.takeRecords()) task = Math.max(task, one.duration);
+  watch.disconnect();
+  frames.sort((one, other) => one - other);
+  return [frames[Math.floor(frames.length * 0.95)], task, rows];
 }"""
+LAST = """async () => {
+  const tree = document.getElementById("tree"), scroll = document.getElementById("scroll");
+  const began = performance.now();
+  tree.dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+  for (;;) {
+    const row = document.getElementById(tree.getAttribute("aria-activedescendant") ?? "");
+    const seen = row?.getBoundingClientRect().bottom <= scroll.getBoundingClientRect().bottom;
+    await new Promise(requestAnimationFrame);
+    if (seen && scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 60) return performance.now() - began;
+  }
+}"""
+SCRIPTS = """() => performance.getEntriesByType("resource").filter(one => one.name.endsWith(".js"))
+  .reduce((sum, one) => sum + one.encodedBodySize, 0) / 1000"""
 
 
 def spans(trace_id: bytes, size: int) -> Iterator[Span]:
@@ -93,27 +118,27 @@ def _span(
     return made
 
 
-def fill(server: Server, size: int) -> str:
-    """Store a trace of `size` spans and return its id."""
-    place = urlsplit(server.url)
+def fill(url: str, headers: dict[str, str], size: int) -> str:
+    """Send a trace of `size` spans to a server that asks for these headers, and return its id."""
+    place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=120)
     trace_id = secrets.token_bytes(16)
     waiting: list[Span] = []
     for span in spans(trace_id, size):
         waiting.append(span)
         if len(waiting) == BATCH:
-            _post(connection, waiting)
+            _post(connection, headers, waiting)
             waiting = []
     if waiting:
-        _post(connection, waiting)
+        _post(connection, headers, waiting)
     connection.close()
     return trace_id.hex()
 
 
-def _post(connection: http.client.HTTPConnection, waiting: list[Span]) -> None:
+def _post(connection: http.client.HTTPConnection, more: dict[str, str], waiting: list[Span]) -> None:
     request = ExportTraceServiceRequest()
     request.resource_spans.add().scope_spans.add().spans.extend(waiting)
-    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **more}
     connection.request("POST", "/v1/traces", gzip.compress(request.SerializeToString(), 1), headers)
     answer = connection.getresponse()
     answer.read()
@@ -151,11 +176,14 @@ def measure(server: Server, browser: Browser, trace_id: str) -> dict[str, float]
         "  of it the service's CPU, ms": (server.cpu_seconds - cpu) * 1_000,
     }
     page.evaluate(FRAME)
-    found["End key to the last step, ms"] = _timed(page, "End")
-    worst, rows = page.evaluate(SCROLL)
-    found["longest task while scrolling, ms"] = worst
+    found["End key to the last step in view, ms"] = float(page.evaluate(LAST))
+    page.locator("#step article:not(.outline)").wait_for()
+    frame, task, rows = page.evaluate(SCROLL)
+    found["a frame while scrolling, p95, ms"] = frame
+    found["longest task over 50 ms while scrolling, ms"] = task
     found["rows in the page, at most"] = rows
     found["choosing a step to its text, ms"] = _timed(page, "Home")
+    found["all scripts of the page, gzipped kB"] = float(page.evaluate(SCRIPTS))
     page.reload()
     found["usable with scripts and styles kept, ms"] = usable(page)
     page.close()
@@ -180,26 +208,35 @@ def _timed(page: Page, key: str) -> float:
     )
 
 
-def main() -> None:
-    """Fill a service with a trace of each size and open each."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description=__doc__)
-    parser.add_argument("--sizes", default="12,2000,10000,100000", help="spans of each trace (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
-    options = parser.parse_args()
+def report(*, sizes: Sequence[int], peer_sizes: Sequence[int], runs: int) -> None:
+    """Fill a service with a trace of each size and open each; those of `peer_sizes` beside others."""
     with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, running(Path(folder)) as server:
-        traces = {int(size): fill(server, int(size)) for size in options.sizes.split(",")}
+        traces = {size: fill(server.url, server.headers, size) for size in (*sizes, *peer_sizes)}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(find_browser()), args=arguments())
             measure(server, browser, next(iter(traces.values())))  # the first page of all starts what starts once
-            for size, trace_id in traces.items():
-                runs = [measure(server, browser, trace_id) for _ in range(options.runs)]
-                print(f"A trace of {size:,} spans, {options.runs} runs")
-                for name in runs[0]:
-                    values = [run[name] for run in runs]
-                    print(
-                        f"  {name:42} {statistics.median(values):>8,.0f}   ({min(values):,.0f} to {max(values):,.0f})"
-                    )
+            for size in sizes:
+                found = [measure(server, browser, traces[size]) for _ in range(runs)]
+                heading(f"A trace of {size:,} spans, {runs} runs")
+                for name in found[0]:
+                    line(name, [run[name] for run in found])
+            addresses = {size: f"{server.url}/p/default/traces/{traces[size]}" for size in peer_sizes}
+            beside(browser, addresses, fill, runs=runs)
             browser.close()
+
+
+def main() -> None:
+    """Measure the sizes that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description=__doc__)
+    parser.add_argument("--sizes", default="12,2000,10000,100000", help="spans of each trace (default: %(default)s)")
+    parser.add_argument("--peer-sizes", default="12,2000", help="the same beside others (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
+    options = parser.parse_args()
+    report(sizes=_sizes(options.sizes), peer_sizes=_sizes(options.peer_sizes), runs=options.runs)
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in text.split(",") if size]
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ def _ours(streams: Sequence[Sequence[Body]], agent: Sequence[Sequence[Body]]) ->
 
 
 def _peer(peer: Peer, streams: Sequence[Sequence[Body]], agent: Sequence[Sequence[Body]]) -> Found:
-    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, _started(peer, Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="stepscope-bench-") as folder, started(peer, Path(folder)) as server:
         data, spans = Path(folder), _spans(streams)
         cpu, began = server.cpu_seconds, time.perf_counter()
         figures = send(server, streams)
@@ -281,7 +281,8 @@ def _stored(peer: Peer, folder: Path, began: float, wanted: int) -> int:
 
 
 @contextmanager
-def _started(peer: Peer, folder: Path) -> Iterator[Process]:
+def started(peer: Peer, folder: Path) -> Iterator[Process]:
+    """A peer's server for the time of a with statement."""
     server = Process(peer, folder)
     try:
         yield server
