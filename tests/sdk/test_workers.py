@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.sdk.libraries import library, need
-from tests.sdk.sink import Sink
+from tests.sdk.sink import Sink, waited_for
 from tests.sdk.test_processes import SOURCE
 
 billiard = library("billiard")
+celery = library("celery")
 gunicorn = library("gunicorn")
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -179,6 +180,56 @@ if __name__ == "__main__":
 
     assert tasks(sink) == Counter([-1, *range(40)])
     assert len({span.resource["process.pid"] for span in sink.finals()}) > 3
+
+
+CELERY = (
+    TASKS
+    + """
+import os
+from billiard import pool as pools
+from celery import Celery, signals
+
+pools.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+app = Celery("shop", broker="memory://")
+app.conf.broker_transport_options = {"polling_interval": 0.01}
+
+@app.task(name="square")
+def square(n):
+    assert task(n) == n * n
+    open(os.path.join("done", str(n)), "w").close()
+
+@signals.worker_ready.connect
+def ready(**about):
+    for n in range(40):
+        square.delay(n)
+
+task(-1)  # while the application is loaded, in the parent
+"""
+)
+
+
+@pytest.mark.soak  # a whole worker takes ten seconds to end; its pool alone is tried above
+def test_r72_a_celery_worker_delivers_every_task_also_of_children_that_are_replaced(sink, tmp_path):
+    need("celery", celery)
+    (tmp_path / "program.py").write_text(CELERY)
+    (tmp_path / "done").mkdir()
+    options = ("--pool=prefork", "--concurrency=2", "--max-tasks-per-child=7", "--loglevel=error")
+    fewer = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "--quiet", "--app=program", "worker", *options, *fewer],
+        env=environment(sink, tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        waited_for(lambda: worker.poll() is not None or len(list((tmp_path / "done").iterdir())) == 40, 90)
+        worker.send_signal(signal.SIGTERM)  # right after the last task: it has not been delivered yet
+        said, _ = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+
+    assert worker.returncode == 0, said
+    assert "Traceback" not in said, said
+    assert tasks(sink) == Counter([-1, *range(40)])
+    assert len({span.resource["process.pid"] for span in sink.finals()}) > 5
 
 
 APP = (
