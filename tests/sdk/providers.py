@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,6 +35,7 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -45,6 +46,8 @@ class Provider:
                     self.send_response(said.status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("x-request-id", "req-1")
+                    if said.status >= 400:
+                        self.send_header("retry-after-ms", "1")
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
@@ -92,3 +95,48 @@ class Provider:
 def sse(name: str, data: Json | None) -> bytes:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {'[DONE]' if data is None else json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def outcome(call: Callable[[], Any]) -> object:
+    """What a program gets of a call, down to the last byte, in plain values that can be compared."""
+    try:
+        return told(call())
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is compared)
+        return failed(error)
+
+
+async def outcome_later(call: Callable[[], Awaitable[Any]]) -> object:
+    """The same of an async call."""
+    try:
+        found = await call()
+        if hasattr(found, "__aiter__"):
+            return type(found), [told(each) async for each in found], await found.close()
+        return told(found)
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is compared)
+        return failed(error)
+
+
+def told(found: Any) -> object:
+    """Take a result apart."""
+    if hasattr(found, "to_dict"):
+        return type(found), found.to_dict(), getattr(found, "_request_id", None)
+    if hasattr(found, "http_response"):
+        return type(found), found.http_response.content, headers(found.http_response), told(found.parse())
+    if hasattr(found, "response"):
+        each = [told(one) for one in found]
+        return type(found), each, headers(found.response), found.response.is_closed, found.response.num_bytes_downloaded
+    return type(found), found
+
+
+def failed(error: BaseException) -> object:
+    """Take an exception apart."""
+    response = getattr(error, "response", None)
+    # A stream that failed midway has no whole content.
+    about = None if response is None else (response.status_code, vars(response).get("_content"), headers(response))
+    facts = {name: repr(value) for name, value in vars(error).items() if name not in ("request", "response")}
+    return type(error), str(error), facts, about, type(error.__cause__), error.__suppress_context__
+
+
+def headers(response: Any) -> list[tuple[str, str]]:
+    """The answer's headers but for the time."""
+    return [(name, value) for name, value in response.headers.multi_items() if name != "date"]

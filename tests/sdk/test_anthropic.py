@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import stepscope
 from stepscope import testing
 from tests.sdk.libraries import library, need
-from tests.sdk.providers import Json, Provider, Said
+from tests.sdk.providers import Json, Provider, Said, outcome, outcome_later
 
 anthropic = library("anthropic")
 
@@ -179,22 +180,79 @@ def test_counting_tokens_is_no_model_call(client):
     assert len(steps) == 0
 
 
-def test_what_the_program_gets_is_what_it_gets_without_us(client):
-    def all_sorts() -> list[object]:
-        whole = client.messages.create(model="m", max_tokens=9, messages=MESSAGES)
-        stream = client.messages.create(model="m", max_tokens=9, messages=MESSAGES, stream=True)
-        events = list(stream)
-        return [
-            type(whole),
-            whole.to_dict(),
-            type(stream),
-            [event.to_dict() for event in events],
-            stream.response.is_closed,
-        ]
+def scripted(path: str, body: Json) -> Said:
+    """Answer as the model's name wants."""
+    wanted = body["model"]
+    if wanted.isdigit():
+        return Said({"type": "error", "error": {"type": "t", "message": "no"}}, status=int(wanted))
+    if not body.get("stream"):
+        return Said(ANSWER if wanted != "odd" else {"unknown": 1})
+    events = stream_of(ANSWER)
+    if wanted == "fails":
+        events = [*events[:8], ("error", {"type": "error", "error": {"type": "overloaded_error", "message": "no"}})]
+    return Said(events=events[:8] if wanted == "breaks" else events, broken=wanted == "breaks")
 
-    without = all_sorts()
+
+def every_call(client: Any) -> dict[str, Any]:
+    """All sorts of calls by a name; those of an async client wait to be awaited."""
+    create = client.messages.create
+    out: dict[str, Any] = {}
+    for name in ("m", "odd", "400", "429", "529"):
+        out[name] = lambda name=name: create(model=name, max_tokens=9, messages=MESSAGES)
+    for name in ("m", "breaks", "fails", "401"):
+        out[f"stream {name}"] = lambda name=name: create(model=name, max_tokens=9, messages=MESSAGES, stream=True)
+    return out
+
+
+async def later(url: str) -> dict[str, object]:
+    async with anthropic.AsyncAnthropic(base_url=url, api_key="k", max_retries=1) as client:
+        return {name: await outcome_later(call) for name, call in every_call(client).items()}
+
+
+def test_results_and_exceptions_are_to_the_last_byte_those_that_the_bare_client_gives(provider, monkeypatch):
+    provider.answer = scripted
+
+    def all_sorts() -> list[dict[str, object]]:
+        with anthropic.Anthropic(base_url=provider.url, api_key="k", max_retries=1) as client:
+            found = {name: outcome(call) for name, call in every_call(client).items()}
+            raw = client.messages.with_raw_response
+            found["raw"] = outcome(lambda: raw.create(model="m", max_tokens=9, messages=MESSAGES))
+        return [found, asyncio.run(later(provider.url))]
+
+    with monkeypatch.context() as bare:
+        for kind in (anthropic.Anthropic, anthropic.AsyncAnthropic):
+            owner = next(base for base in kind.__mro__ if "request" in vars(base))
+            bare.setattr(owner, "request", inspect.unwrap(owner.request))
+            assert not hasattr(kind.request, "__stepscope__")
+        without = all_sorts()
+    asked = list(provider.asked)
+    provider.asked.clear()
     with testing.capture() as steps:
         within = all_sorts()
 
-    assert len(steps) == 2
-    assert within == without
+    for one, other in zip(without, within, strict=True):
+        assert other == one
+    assert provider.asked == asked
+    assert len(steps) == sum(len(each) for each in without)
+    assert [step.status for step in steps if step.name == "chat m"] == ["ok"] * 5
+    for step in steps.all("chat m"):
+        check(step)
+    broken = [step for step in steps if step.name in ("chat breaks", "chat fails")]
+    assert {(step.status, step.output) for step in broken} == {("error", "On its ")}
+    assert len(broken) == 4
+
+
+def test_an_async_stream_that_is_dropped_keeps_what_had_come(provider):
+    async def drop() -> None:
+        async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="k") as client:
+            stream = await client.messages.create(model="m", max_tokens=9, messages=MESSAGES, stream=True)
+            async for event in stream:
+                if event.type == "content_block_delta" and event.index == 1:
+                    break
+            await stream.close()
+
+    with testing.capture() as steps:
+        asyncio.run(drop())
+
+    assert str(steps.one("chat m").output).startswith("On its ")
+    assert [event["name"] for event in steps.one("chat m").events] == ["the stream was closed before its end"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ documents, models, messages, prompts, retrievers, runnables, tools = (
     library(f"langchain_core.{name}")
     for name in ("documents", "language_models", "messages", "prompts", "retrievers", "runnables", "tools")
 )
+
+RUN = uuid.UUID(int=7)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:lang.*")
 
@@ -261,11 +264,34 @@ def test_a_chat_model_over_the_openai_client_is_one_branch_with_the_clients_call
 
 
 def test_what_the_program_gets_is_what_it_gets_without_us():
+    def said(found: Any) -> list[object]:
+        return [(type(each), each.model_dump()) for each in found]
+
+    async def streamed() -> list[object]:
+        chunks = [chunk async for chunk in model("One two three").astream("x", config={"run_id": RUN})]
+        return said(chunks)
+
+    def fail(state: Any) -> Any:
+        raise KeyError("no", state)
+
     def work() -> list[object]:
         graph = build(model(messages.AIMessage("hello", id="1")))
         out = graph.invoke({"messages": [messages.HumanMessage("Hi", id="0")]})
-        return [type(out), [type(message) for message in out["messages"]], [m.content for m in out["messages"]]]
+        found: list[object] = [type(out), [(type(each), str(each.content)) for each in out["messages"]]]
+        found += said(model("One two three").stream("x", config={"run_id": RUN}))
+        found += asyncio.run(streamed())
+        failing = graphs.StateGraph(graphs.MessagesState)
+        failing.add_node("fail", fail)
+        failing.add_edge(graphs.START, "fail")
+        for broken in (failing.compile().invoke, runnables.RunnableLambda(fail).invoke):
+            with pytest.raises(KeyError) as caught:
+                broken({"messages": []})
+            error = caught.value
+            notes = [note.partition(" and id")[0] for note in getattr(error, "__notes__", ())]
+            found.append((type(error), error.args, error.__cause__, error.__context__, notes))
+        return found
 
     without = work()
-    with testing.capture():
+    with testing.capture() as steps:
         assert work() == without
+    assert len(steps) > 6

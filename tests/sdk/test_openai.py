@@ -16,7 +16,7 @@ import stepscope
 from examples.stand_in import StandIn
 from stepscope import testing
 from tests.sdk.libraries import library, need
-from tests.sdk.providers import Provider, Said
+from tests.sdk.providers import Provider, Said, outcome, outcome_later
 from tests.sdk.test_processes import run
 
 openai = library("openai")
@@ -223,27 +223,6 @@ def test_a_server_that_is_away_fails_the_step():
     assert steps.one().events[0]["exception.type"] == "openai.APIConnectionError"
 
 
-def test_what_the_program_gets_is_what_it_gets_without_us(client):
-    def all_sorts() -> list[object]:
-        whole = client.chat.completions.create(model="m", messages=MESSAGES, seed=1)
-        stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
-        chunks = list(stream)
-        raw = client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
-        same: list[object] = [type(whole), type(stream), type(raw), {type(chunk) for chunk in chunks}]
-        same += [whole.to_dict() | {"id": 0, "created": 0}, raw.status_code, type(raw.parse())]
-        # How much comes at once depends on the moment.
-        same += ["".join(chunk.choices[0].delta.content or "" for chunk in chunks), type(stream.response)]
-        same += [chunks[0].to_dict() | {"id": 0, "created": 0}, chunks[-1].to_dict() | {"id": 0, "created": 0}]
-        return [*same, stream.response.is_closed, stream.response.num_bytes_downloaded > 0]
-
-    without = all_sorts()
-    with testing.capture() as steps:
-        within = all_sorts()
-
-    assert len(steps) == 3
-    assert within == without
-
-
 def test_the_wrapped_methods_look_like_their_own():
     assert inspect.iscoroutinefunction(openai.AsyncOpenAI.request)
     assert not inspect.iscoroutinefunction(openai.OpenAI.request)
@@ -311,16 +290,19 @@ def test_responses_are_recorded_with_reasoning_tools_and_token_classes(serving):
     assert parts(step, "input")[3]["parts"][0] == {"type": "tool_call_response", "id": "c-0", "response": "none"}
 
 
+EVENTS: list[tuple[str, Any]] = [
+    (kind, {"type": kind, "sequence_number": 1, **data})
+    for kind, data in (
+        ("response.created", {"response": {**RESPONSE, "status": "in_progress"}}),
+        ("response.output_text.delta", {"output_index": 1, "delta": "Hel", "content_index": 0, "item_id": "m-1"}),
+        ("response.output_text.delta", {"output_index": 1, "delta": "lo.", "content_index": 0, "item_id": "m-1"}),
+        ("response.completed", {"response": RESPONSE}),
+    )
+]
+
+
 def test_streamed_responses_are_recorded(serving):
-    events: list[tuple[str, Any]] = [
-        (kind, {"type": kind, "sequence_number": 1, **data})
-        for kind, data in (
-            ("response.created", {"response": {**RESPONSE, "status": "in_progress"}}),
-            ("response.output_text.delta", {"output_index": 1, "delta": "Hel", "content_index": 0, "item_id": "m-1"}),
-            ("response.output_text.delta", {"output_index": 1, "delta": "lo.", "content_index": 0, "item_id": "m-1"}),
-            ("response.completed", {"response": RESPONSE}),
-        )
-    ]
+    events = EVENTS
     _, client = serving(lambda path, body: Said(events=events if body["model"] == "r-1" else events[:-1]))
     with testing.capture() as steps:
         got = [event.type for event in client.responses.create(model="r-1", input="Hi", stream=True)]
@@ -389,6 +371,95 @@ def test_retries_are_one_step(serving):
 
     assert len(provider.asked) == 3
     assert steps.one("chat m").status == "ok"
+
+
+VECTORS: Any = {
+    "object": "list", "model": "e-1", "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -1.0]}],
+    "usage": {"prompt_tokens": 3, "total_tokens": 3},
+}  # fmt: skip
+WHOLE: Any = {
+    "id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "surprise": {"new": [1]},
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hé 🚲"}}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}  # fmt: skip
+
+
+def scripted(path: str, body: Any) -> Said:
+    """Answer as the model's name wants."""
+    wanted = body["model"]
+    if wanted.isdigit():
+        return Said({"error": {"message": "no", "type": "t", "code": "c", "param": None}}, status=int(wanted))
+    if path.endswith("embeddings"):
+        return Said(VECTORS)
+    if wanted == "odd":
+        return Said({"unknown": 1})
+    if path.endswith("responses"):
+        return (
+            Said(events=EVENTS[:2] if wanted == "breaks" else EVENTS, broken=wanted == "breaks")
+            if body.get("stream")
+            else Said(RESPONSE)
+        )
+    if not body.get("stream"):
+        return Said(WHOLE)
+    last: Any = {"fails": [("", {"error": {"message": "overloaded"}})], "breaks": []}.get(wanted, [("", None)])
+    return Said(events=[chunk("Hé "), chunk("🚲"), *last], broken=wanted == "breaks", packed=wanted == "packed")
+
+
+def every_call(client: Any, wait: bool) -> dict[str, Any]:
+    """All sorts of calls by a name; those of an async client wait to be awaited."""
+    chat, responses, embeddings = client.chat.completions, client.responses, client.embeddings
+    vectors = {"input": ["a"], "encoding_format": "float"}
+    out: dict[str, Any] = {}
+    for name in ("m", "odd", "400", "401", "429", "500"):
+        out[f"chat {name}"] = lambda name=name: chat.create(model=name, messages=MESSAGES)
+        out[f"response {name}"] = lambda name=name: responses.create(model=name, input="Hi")
+        out[f"vectors {name}"] = lambda name=name: embeddings.create(model=name, **vectors)
+    for name in ("m", "packed", "breaks", "fails", "503"):
+        out[f"chat stream {name}"] = lambda name=name: chat.create(model=name, messages=MESSAGES, stream=True)
+    for name in ("m", "breaks", "400"):
+        out[f"response stream {name}"] = lambda name=name: responses.create(model=name, input="Hi", stream=True)
+    if not wait:
+        raw = chat.with_raw_response
+        out["raw"] = lambda: raw.create(model="m", messages=MESSAGES)
+        out["raw failure"] = lambda: raw.create(model="404", messages=MESSAGES)
+    return out
+
+
+async def later(url: str, retries: int) -> dict[str, object]:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=retries) as client:
+        return {name: await outcome_later(call) for name, call in every_call(client, wait=True).items()}
+
+
+def test_results_and_exceptions_are_to_the_last_byte_those_that_the_bare_client_gives(serving, monkeypatch):
+    provider, client = serving(scripted, 1)
+
+    def all_sorts() -> list[dict[str, object]]:
+        found = {name: outcome(call) for name, call in every_call(client, wait=False).items()}
+        return [found, asyncio.run(later(provider.url, 1))]
+
+    with monkeypatch.context() as bare:
+        for kind in (openai.OpenAI, openai.AsyncOpenAI):
+            owner = next(base for base in kind.__mro__ if "request" in vars(base))
+            bare.setattr(owner, "request", inspect.unwrap(owner.request))
+            assert not hasattr(kind.request, "__stepscope__")
+        without = all_sorts()
+    asked = list(provider.asked)
+    provider.asked.clear()
+    with testing.capture() as steps:
+        within = all_sorts()
+
+    for one, other in zip(without, within, strict=True):
+        assert other == one
+    assert provider.asked == asked
+    assert len({repr(each) for each in without[0].values()}) > 15
+    assert len(steps) == sum(len(each) for each in without)
+    assert {step.status for step in steps if step.name.endswith((" 400", " 503", "breaks", "fails"))} == {"error"}
+    answers = [step for step in steps if step.name == "chat m" and step.attributes["gen_ai.response.id"] == "resp-1"]
+    for step in answers:
+        check_response(step)
+    vectors = [step.output for step in steps.all("embeddings m")]
+    assert len(answers) == 4
+    assert vectors == [{"vectors": 1, "dimensions": 2}] * 2
 
 
 def test_the_environment_switches_it_on_whenever_the_client_is_imported(model, sink):
