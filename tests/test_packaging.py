@@ -116,6 +116,8 @@ def test_the_sdk_needs_nothing_and_brings_one_package(tmp_path: Path) -> None:
         names = archive.namelist()
         metadata = next(name for name in names if name.endswith("/METADATA"))
         requirements = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist") or []
+        size = sum(file.file_size for file in archive.infolist())
+    assert size < 360_000, "with the bytecode that is made of it, a megabyte where it is installed"
     assert {name.split("/")[0] for name in names} == {"stepscope", metadata.split("/")[0]}
     assert "stepscope/py.typed" in names
     assert [requirement for requirement in requirements if "extra ==" not in requirement] == []
