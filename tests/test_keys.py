@@ -295,9 +295,12 @@ class TestPage:
 
     @on_one_database
     def test_settings_lead_to_what_the_reader_may_see(self, client: Client) -> None:
-        assert client.get("/settings").headers["location"] == "/settings/keys"
+        assert client.get("/settings").headers["location"] == "/projects"
         key = {"x-api-key": made(client, "read")["key"]}
-        assert client.get("/settings", headers=key).status_code == 404
+        page = client.get("/projects", headers=key)
+        assert client.project in page.text
+        assert "/settings/keys" not in page.text
+        assert "Settings<span" not in page.text
 
 
 def test_R68_secrets_differ_and_rotation_forgets_the_one_before_last(service: Service, client: Client) -> None:

@@ -39,6 +39,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/api/v1/traces/{trace_id}": {"note": "mine"},
     "/api/v1/alerts/{alert_id}": {"view_id": 1, "name": "x", "measure": "count", "threshold": 1, "window_minutes": 1},
     "/api/v1/alerts/{alert_id}/mute": {"until": None},
+    "/api/v1/projects/{slug}": {"name": "mine"},
+    "/api/v1/projects/{slug}/merge": {"into": "b"},
 }
 """What a route has to be sent to be asked at all; else it is sent nothing."""
 
@@ -75,6 +77,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             callers["server admin"] = {"cookie": f"{COOKIE}={open_session(connection, person_id=root)}"}
         with Client(service.url, project="a", **callers["full key of a"]) as client:
             places = filled(client)
+        with Client(service.url, **callers["server admin"]) as client:
+            assert client.ingest(make.request(make.span()), x_stepscope_project="c").status_code == 200
+            places["merge_id"] = str(client.post("/api/v1/projects/c/merge", json={"into": "a"}).json()["id"])
         with Client(service.url, **callers["admin of a"]) as client:
             places["key_id"] = str(client.get("/api/v1/keys").json()["items"][0]["id"])
         token, _ = make_link(
@@ -172,6 +177,7 @@ def test_R63_no_route_shows_or_changes_another_projects_data(house: House, calle
         "view_id",
         "alert_id",
         "deletion_id",
+        "merge_id",
         "key_id",
         "session_id",
         "user_id",
@@ -180,7 +186,7 @@ def test_R63_no_route_shows_or_changes_another_projects_data(house: House, calle
         if right is Right.public or right not in held or right is Right.ingest:
             continue
         there = address(house, path)
-        body = {"json": BODIES[path]} if path in BODIES and method in ("PATCH", "PUT") else {}
+        body = {"json": BODIES[path]} if path in BODIES and method in ("PATCH", "PUT", "POST") else {}
         for query in (asking(house), f"{asking(house)}&project=a"):
             status, text, _ = asked(house, caller, method, there + query, **body)
             assert status < 500

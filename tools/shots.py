@@ -44,6 +44,8 @@ PAGES = {
     "scores": ("/p/{slug}/scores", "h1"),
     "alerts": ("/p/{slug}/alerts", "h1"),
     "prices": ("/settings/prices", "h1"),
+    "projects": ("/projects", "tbody th a"),
+    "project": ("/projects/{slug}", "#delete"),
     "nothing": ("/p/{slug}/traces?q=user:nobody", ".narrow"),
     "missing": ("/p/nobody/traces", "h1"),
 }

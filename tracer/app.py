@@ -34,6 +34,7 @@ from tracer.api import (
     keys,
     metrics,
     otlp,
+    projects,
     prometheus,
     rules,
     scores,
@@ -84,6 +85,7 @@ from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
 from tracer.pages import prices as prices_page
 from tracer.pages import privacy as privacy_page
+from tracer.pages import projects as projects_page
 from tracer.pages import scores as scores_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
@@ -233,6 +235,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     for router in (
         otlp.router,
         compat.router,
+        projects.router,
         traces.router,
         search.router,
         alerts.router,
@@ -272,6 +275,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         people.router,
         audit_page.router,
         privacy_page.router,
+        projects_page.router,
         account.router,
         join.router,
         settings_page.router,

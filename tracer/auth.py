@@ -64,6 +64,11 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/api/2.0/mlflow/experiments/get"): Right.ingest,
     ("POST", "/api/3.0/mlflow/traces"): Right.ingest,
     ("GET", "/api/v1/projects"): Right.read,
+    ("GET", "/api/v1/projects/{slug}"): Right.read,
+    ("PATCH", "/api/v1/projects/{slug}"): Right.manage,
+    ("POST", "/api/v1/projects/{slug}/merge"): Right.manage,
+    ("DELETE", "/api/v1/projects/{slug}"): Right.manage,
+    ("GET", "/api/v1/merges/{merge_id}"): Right.manage,
     ("GET", "/api/v1/traces"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}"): Right.read,
     ("GET", "/api/v1/traces/{trace_id}/export"): Right.read,
@@ -146,6 +151,11 @@ ROUTES: dict[tuple[str, str], Right] = {
     ("GET", "/p/{slug}/compare/texts"): Right.read,
     ("GET", "/p/{slug}/compare/pair"): Right.read,
     ("GET", "/p/{slug}/live"): Right.read,
+    ("GET", "/projects"): Right.read,
+    ("GET", "/projects/{slug}"): Right.manage,
+    ("POST", "/projects/{slug}/rename"): Right.manage,
+    ("POST", "/projects/{slug}/merge"): Right.manage,
+    ("POST", "/projects/{slug}/delete"): Right.manage,
     ("GET", "/settings/prices"): Right.admin,
     ("POST", "/settings/prices"): Right.admin,
     ("POST", "/settings/prices/remove"): Right.admin,
@@ -226,6 +236,8 @@ class Caller:
     """Who it is, for what people add: a key's name, a person's address; empty where nobody signs in."""
     project: str | None = None
     """The one project that a key belongs to, by name: what comes with the key lands there."""
+    other_names: frozenset[str] = frozenset()
+    """Names that reach that project too."""
     only_trace: str | None = None
     """The one trace that the reader of a link may see."""
     person: Person | None = None
@@ -281,7 +293,9 @@ KEY_RIGHTS: Mapping[KeyRight, frozenset[Right]] = {
 def holder_of(key: Key) -> Caller:
     """The caller who holds a key."""
     scope = Scope(frozenset({key.project_id}))
-    return Caller(_grants(KEY_RIGHTS[key.right], scope), "key", name=key.name, project=key.project)
+    return Caller(
+        _grants(KEY_RIGHTS[key.right], scope), "key", name=key.name, project=key.project, other_names=key.other_names
+    )
 
 
 ROLE_RIGHTS: Mapping[Role, frozenset[Right]] = {

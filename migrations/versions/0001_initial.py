@@ -47,9 +47,27 @@ def upgrade() -> None:
         sa.Column("slug", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("gone", sa.BigInteger(), nullable=True),
+        sa.Column("into_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
         sa.UniqueConstraint("slug"),
+    )
+    op.create_index(
+        "project_gone",
+        "project",
+        ["gone"],
+        unique=False,
+        sqlite_where=sa.text("gone IS NOT NULL"),
+        postgresql_where=sa.text("gone IS NOT NULL"),
+    )
+    op.create_table(
+        "project_alias",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["project.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("kind", "word"),
     )
     op.create_table(
         "log_record",
@@ -496,7 +514,11 @@ def upgrade() -> None:
     op.create_table(
         "deletion",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
         sa.Column("project_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("project", sa.Text(), nullable=True),
+        sa.Column("into_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("author", sa.Text(), nullable=True),
         sa.Column("since", sa.BigInteger(), nullable=True),
         sa.Column("until", sa.BigInteger(), nullable=True),
         sa.Column("max_size", sa.BigInteger(), nullable=True),
@@ -639,6 +661,13 @@ def downgrade() -> None:
     op.drop_table("access_key")
     op.drop_table("project_counter")
     op.drop_table("log_record")
+    op.drop_table("project_alias")
+    op.drop_index(
+        "project_gone",
+        table_name="project",
+        sqlite_where=sa.text("gone IS NOT NULL"),
+        postgresql_where=sa.text("gone IS NOT NULL"),
+    )
     op.drop_table("project")
     op.drop_table("pack")
     op.drop_index("change_at", table_name="change")

@@ -65,6 +65,8 @@ def test_axe_finds_no_serious_violation_on_any_page(
         f"{home}/scores": ".spread-of",
         f"{home}/compare?a={traces[0].id}&b={traces[1].id}": ".row",
         "/settings/prices": "h1",
+        "/projects": "tbody th a",
+        f"/projects/{project}": "#delete",
     }
     page.set_viewport_size({"width": 1400, "height": 900})
     found: list[str] = []
@@ -72,7 +74,7 @@ def test_axe_finds_no_serious_violation_on_any_page(
     dark = {
         address: sign
         for address, sign in pages.items()
-        if not re.search("stats|user|peek|compare|prices|sessions$", address)
+        if not re.search("stats|user|peek|compare|prices|projects|sessions$", address)
     }
     schemes: tuple[tuple[Literal["light", "dark"], dict[str, str]], ...] = (("light", pages), ("dark", dark))
     for scheme, some in schemes:

@@ -8,6 +8,7 @@ from urllib.error import HTTPError
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
 
 
@@ -42,8 +43,9 @@ def test_the_first_administrator_invites_somebody_who_sees_one_project(
     theirs.get_by_role("button", name="Join").press("Enter")
     expect(theirs.locator("#traces").get_by_role("link", name="first")).to_be_visible()
     theirs.get_by_role("link", name="Settings").click()
-    expect(theirs.get_by_role("heading", name="Your account")).to_be_visible()
-    expect(theirs.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
+    expect(theirs.get_by_role("heading", name="Projects")).to_be_visible()
+    expect(theirs.get_by_role("link", name="Settings of")).to_have_count(0)
+    expect(theirs.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(2)
 
     page.reload()
     page.goto(f"{service.url}/settings/people")
@@ -61,7 +63,8 @@ def test_a_key_is_made_by_keyboard_lets_an_app_in_and_is_revoked(
     service = new_service()
     service.send(Trace(), Sent("first"), project="shop")
     page.goto(service.url)
-    page.get_by_role("link", name="Settings").press("Enter")
+    page.get_by_role("link", name="Settings", exact=True).press("Enter")
+    page.get_by_role("link", name="Keys", exact=True).press("Enter")
     expect(page.get_by_text("There is no key yet.")).to_be_visible()
     page.get_by_label("Name").fill("web app")
     page.get_by_label("Project").fill("shop")
@@ -115,3 +118,35 @@ def test_rules_are_tried_and_saved_and_a_user_is_erased_with_a_receipt(
     expect(page.locator("#traces").get_by_role("link", name="hers")).to_have_count(0)
     page.goto(f"{service.url}/traces/{masked.id}")
     expect(page.locator("#main")).to_contain_text("of [masked e-mail]")
+
+
+def test_a_project_is_renamed_becomes_part_of_another_and_goes_by_keyboard(
+    page: Page, service: Service, project: str, watched: Watched
+) -> None:
+    watched.allowed = ("status of 400",)
+    for name in (project, f"{project}-old"):
+        service.send(Trace(), Sent(f"of {name}"), project=name)
+    page.goto(f"{service.url}/p/{project}-old/traces")
+    page.get_by_title("Change the project").press("Enter")
+    page.get_by_role("link", name="All projects").press("Enter")
+    page.get_by_role("link", name=f"Settings of {project}-old").press("Enter")
+    page.get_by_label("Name", exact=True).fill("The old one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The old one")).to_be_visible()
+    page.get_by_label("The other project").select_option(project)
+    page.get_by_label("Write The old one").first.fill("the old one")
+    page.keyboard.press("Enter")
+    expect(page.locator("#merge-wrong")).to_contain_text("Write the project's name")
+    expect(page.locator("#merge-confirm")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("The old one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text(
+        f"The old one is part of {project}: 1 trace, 1 step moved."
+    )
+    page.get_by_role("status").first.get_by_role("link").press("Enter")
+    expect(page.locator("#traces tr")).to_have_count(2)
+    page.goto(f"{service.url}/projects/{project}")
+    page.locator("#delete-confirm").fill(project)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text(f"Deleted {project}: 2 traces, 2 steps.")

@@ -23,7 +23,7 @@ from tracer.errors import Unavailable
 from tracer.otlp.text import clean
 from tracer.queries.scope import Scope
 from tracer.store.engine import Store
-from tracer.store.models import audit, project, trace
+from tracer.store.models import audit, project, project_alias, trace
 from tracer.units import DAY
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,12 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("GET", "/api/v1/audit"): "read the audit log",
     ("DELETE", "/api/v1/traces"): "deleted",
     ("DELETE", "/api/v1/traces/{trace_id}"): "deleted",
+    ("PATCH", "/api/v1/projects/{slug}"): "renamed a project",
+    ("POST", "/api/v1/projects/{slug}/merge"): "merged a project",
+    ("DELETE", "/api/v1/projects/{slug}"): "deleted a project",
+    ("POST", "/projects/{slug}/rename"): "renamed a project",
+    ("POST", "/projects/{slug}/merge"): "merged a project",
+    ("POST", "/projects/{slug}/delete"): "deleted a project",
     ("POST", "/api/v1/shares"): "shared",
     ("DELETE", "/api/v1/shares/{share_id}"): "took back a link",
     ("GET", "/shared/{token}"): "opened a link",
@@ -240,6 +246,8 @@ def write_entries(connection: Connection, entries: list[Entry]) -> None:
         for row in connection.execute(select(project.c.id, project.c.name, project.c.slug)):
             known.setdefault(row.slug, row)
             known[row.name] = known[row.id] = row
+        for alias in connection.execute(select(project_alias)):
+            known.setdefault(alias.word, known.get(alias.project_id))
     known.pop(None, None)
     rows: list[dict[str, Any]] = []
     for entry in entries:

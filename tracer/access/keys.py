@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hmac import compare_digest
 from typing import Any
@@ -14,7 +14,7 @@ from tracer.access.secrets import digest_of, new_secret, shown_part
 from tracer.errors import NotFound
 from tracer.ingest.prepare import project_name
 from tracer.otlp.text import clean
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import other_names, project_by_name
 from tracer.queries.scope import Scope
 from tracer.store.engine import Store
 from tracer.store.models import access_key
@@ -62,6 +62,8 @@ class Key:
     """Requests a minute; None for the server's own limits alone."""
     old_until: int | None
     """Until when the secret before the last rotation holds as well."""
+    other_names: frozenset[str] = frozenset()
+    """Names that reach the project beside its own; told of a key that is found by its secret."""
 
     def holds(self, now: int) -> bool:
         """True while the key has not ended."""
@@ -167,7 +169,10 @@ def key_of_digest(connection: Connection, digest: bytes) -> Key | None:
     if row is None:
         return None
     current = compare_digest(row.digest, digest)
-    return _key(row) if current or (row.old_until is not None and row.old_until > now) else None
+    if not current and (row.old_until is None or row.old_until <= now):
+        return None
+    others = other_names(connection, scope=Scope(frozenset({row.project_id})))
+    return replace(_key(row), other_names=frozenset(others.get(row.project_id, ())))
 
 
 def note_use(connection: Connection, key_id: int, at: int) -> None:

@@ -22,6 +22,7 @@ from tracer.api.traces import (
     asked,
     read_moment,
 )
+from tracer.auth import Caller
 from tracer.errors import BadRequest, NotFound
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt, receipts_of
@@ -56,7 +57,7 @@ def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = Non
         raise BadRequest("This id is in more than one project: name the one that is meant.", field="project")
     tell(request, project_id=found[0].project_id)
     receipt = deleter.delete_trace(found[0].id, project_id=found[0].project_id)
-    return _answer(request, reader, receipt)
+    return answer_deletion(request, reader, receipt)
 
 
 @router.delete("/traces", response_model=schemas.Deletion, responses=ACCEPTED)
@@ -95,7 +96,7 @@ def delete_traces(
         user_id=user_id,
         session_id=session_id,
     )
-    return _answer(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
+    return answer_deletion(request, reader, deleter.wait(receipt.id, seconds=SHORT_WAIT_S))
 
 
 @router.get("/deletions", response_model=schemas.Deletions)
@@ -121,7 +122,7 @@ def get_deletion(request: Request, deletion_id: Annotated[int, Path(ge=1, le=LAS
     reader = Reader(request)
     deleter: Deleter = request.app.state.deleter
     receipt = deleter.receipt(deletion_id)
-    if not _visible(receipt, reader.scope):
+    if not _visible(receipt, request.state.caller):
         raise NotFound(f"There is no deletion {deletion_id}.", field="deletion_id")
     with reader.store.reading() as conn:
         return JsonAnswer(_shape(conn, reader.scope, receipt))
@@ -133,11 +134,17 @@ def _whose(user_id: str | None, session_id: str | None) -> dict[str, str]:
     return {"target": ", ".join(named)} if named else {}
 
 
-def _visible(receipt: Receipt, scope: Scope) -> bool:
-    return scope.project_ids is None if receipt.project_id is None else scope.allows(receipt.project_id)
+def _visible(receipt: Receipt, caller: Caller) -> bool:
+    if receipt.job == "merge":
+        return False
+    if receipt.job == "project":
+        # The project is gone, and with it the rights in it.
+        return caller.scope.project_ids is None or (receipt.author is not None and receipt.author == caller.name)
+    return caller.scope.project_ids is None if receipt.project_id is None else caller.scope.allows(receipt.project_id)
 
 
-def _answer(request: Request, reader: Reader, receipt: Receipt) -> Response:
+def answer_deletion(request: Request, reader: Reader, receipt: Receipt) -> Response:
+    """A receipt: finished, or 202 with where to ask again."""
     with reader.store.reading() as conn:
         shaped = _shape(conn, reader.scope, receipt)
     if receipt.state == "done":
@@ -150,7 +157,7 @@ def _shape(conn: Connection, scope: Scope, receipt: Receipt) -> dict[str, object
     names = {one.id: one.name for one in projects(conn, scope=scope)}
     return {
         "id": receipt.id,
-        "project": names.get(receipt.project_id) if receipt.project_id is not None else None,
+        "project": receipt.project or (names.get(receipt.project_id) if receipt.project_id is not None else None),
         "q": receipt.q,
         "by_rule": bool(receipt.by_rule),
         "tag": receipt.tag,

@@ -31,6 +31,8 @@ PARAMETERS: Final[dict[str, Any]] = {
     "same": False,
     "view_id": 3,
     "deletion_id": 12,
+    "merge_id": 4,
+    "confirm": PROJECT,
     "score_id": "ticket-4711",
     "share_id": 5,
     "key_id": 2,
@@ -299,12 +301,36 @@ _ALERT: Final = {
     "problem": None,
 }
 
+_PROJECT: Final[dict[str, Any]] = {
+    "name": PROJECT,
+    "slug": PROJECT,
+    "trace_count": 1,
+    "span_count": 2,
+    "first_seen": TIME,
+    "last_seen": TIME,
+    "other_names": ["support-bot-v1"],
+    "retention_days": None,
+}
+_MERGE: Final[dict[str, Any]] = {
+    "id": 4,
+    "project": "support-bot-v1",
+    "into": PROJECT,
+    "state": "running",
+    "traces": 1_200,
+    "spans": 9_600,
+    "total_traces": 40_000,
+    "started_at": TIME,
+    "finished_at": None,
+}
+
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/traces"): _OTLP,
     ("POST", "/v1/logs"): _LOGS,
     ("POST", "/v1/metrics"): {"resourceMetrics": []},
     ("POST", "/api/v1/import"): _LINE,
     ("PATCH", "/api/v1/traces/{trace_id}"): {"tags": ["golden"], "note": "Good example of a refund."},
+    ("PATCH", "/api/v1/projects/{slug}"): {"name": PROJECT},
+    ("POST", "/api/v1/projects/{slug}/merge"): {"into": PROJECT},
     ("POST", "/api/v1/views"): {"project": PROJECT, "name": "Slow and failed", "q": "status:error latency>10s"},
     ("POST", "/api/v1/alerts"): _ALERT_IN,
     ("PUT", "/api/v1/alerts/{alert_id}"): _ALERT_IN,
@@ -322,9 +348,12 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/traces"): {},
     ("POST", "/v1/logs"): {},
     ("POST", "/v1/metrics"): {"partialSuccess": {"errorMessage": "Metrics are not stored here; traces and logs are."}},
-    ("GET", "/api/v1/projects"): _page(
-        {"name": PROJECT, "slug": PROJECT, "trace_count": 1, "span_count": 2, "first_seen": TIME, "last_seen": TIME}
-    ),
+    ("GET", "/api/v1/projects"): _page(_PROJECT),
+    ("GET", "/api/v1/projects/{slug}"): _PROJECT | {"disk": {"bodies": 1_830, "rest": 2_200}},
+    ("PATCH", "/api/v1/projects/{slug}"): _PROJECT,
+    ("POST", "/api/v1/projects/{slug}/merge"): _MERGE,
+    ("GET", "/api/v1/merges/{merge_id}"): _MERGE,
+    ("DELETE", "/api/v1/projects/{slug}"): _RECEIPT,
     ("GET", "/api/v1/traces"): _page(SUMMARY),
     ("DELETE", "/api/v1/traces"): _RECEIPT,
     ("GET", "/api/v1/traces/{trace_id}"): SUMMARY | {"spans": [WHOLE_SPAN]},

@@ -113,6 +113,8 @@ class Place:
 
     asked: str | None = None
     bound: str | None = None
+    also_bound: frozenset[str] = frozenset()
+    """Other names of the key's project."""
 
     @property
     def project(self) -> str | None:
@@ -121,7 +123,9 @@ class Place:
 
     def note_overruled(self, records: Sequence[SpanRecord | LogRecord], rejected: Rejections) -> None:
         """Tell the sender when the key's project was taken instead of another that was named."""
-        count = 0 if self.bound is None else overruled(records, asked=self.asked, bound=self.bound)
+        if self.bound is None:
+            return
+        count = overruled(records, asked=self.asked, bound=self.also_bound | {self.bound})
         if count:
             rejected.notes.append(f"{count} named another project; they were stored in {self.bound!r}, the key's own")
 
@@ -236,7 +240,7 @@ async def _receive(request: Request, accept: Accept) -> Rejections:
     body = await read_body(request, ingest.settings.max_body, ingest.budget)
     encoding = request.headers.get("content-encoding", "")
     caller: Caller = request.state.caller
-    place = Place(asked_project(request.headers), caller.project)
+    place = Place(asked_project(request.headers), caller.project, caller.other_names)
     return await take(ingest, accept, body, encoding=encoding, json=json, place=place)
 
 

@@ -110,7 +110,7 @@ class GrpcDoor:
             headers = _headers(context)
             caller = await self._authorize(headers)
             body = await self._receive(messages)
-            place = Place(asked_project(headers), caller.project)
+            place = Place(asked_project(headers), caller.project, caller.other_names)
             rejected = await take(self._ingest, accept, body, encoding=_encoding(body), json=False, place=place)
             return answer(rejected).SerializeToString()
         except TracerError as problem:

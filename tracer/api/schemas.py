@@ -52,6 +52,37 @@ class Project(Answer):
     span_count: int
     first_seen: str | None
     last_seen: str | None
+    other_names: list[str] = Field(description="Former names of it and of what was merged into it: they reach it too.")
+    retention_days: int | None = Field(
+        description="Its own rule; null: traces are kept as long as the server keeps all."
+    )
+
+
+class DiskUse(Answer):
+    """Bytes that a project takes."""
+
+    bodies: int = Field(description="Inputs, outputs, attributes and events, compressed: exact.")
+    rest: int = Field(description="Its share, by the number of spans, of rows, indexes and words in the search.")
+
+
+class ProjectWhole(Project):
+    """A project with what it takes on the disk."""
+
+    disk: DiskUse
+
+
+class Merge(Answer):
+    """How far a merge is: what is sent to the one reaches the other from the beginning."""
+
+    id: int
+    project: str = Field(description="The name that the merged project had.")
+    into: str | None = Field(description="The project that it became part of.")
+    state: Literal["waiting", "running", "done", "failed"]
+    traces: int = Field(description="Traces moved so far, the newest first.")
+    spans: int
+    total_traces: int | None
+    started_at: str
+    finished_at: str | None
 
 
 class Tokens(Answer):

@@ -6,12 +6,12 @@ from typing import Any
 
 from tracer.otlp.dialects.reading import Usage, Value
 from tracer.prices import PriceBook
+from tracer.queries.projects import Described
 from tracer.queries.rows import (
     Facets,
     Figures,
     Metrics,
     Percentiles,
-    ProjectRow,
     SavedView,
     ScoreRow,
     SharedRow,
@@ -55,8 +55,9 @@ def tokens(usage: Usage | None) -> dict[str, int | None] | None:
     return shown
 
 
-def project(row: ProjectRow) -> dict[str, Any]:
+def project(one: Described) -> dict[str, Any]:
     """A project with its totals."""
+    row = one.row
     return {
         "name": row.name,
         "slug": row.slug,
@@ -64,6 +65,8 @@ def project(row: ProjectRow) -> dict[str, Any]:
         "span_count": row.span_count,
         "first_seen": _time(row.first_seen),
         "last_seen": _time(row.last_seen),
+        "other_names": list(one.other_names),
+        "retention_days": one.kept_days,
     }
 
 

@@ -1,4 +1,4 @@
-"""Projects, traces and spans over REST."""
+"""Traces and spans over REST."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.found import SPAN_ORDERS, found_spans, found_traces, read_q
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_by_name
 from tracer.queries.steps import listed_steps, span_ids_of, step, steps, steps_of, tree
 from tracer.queries.traces import ORDERS, newest_traces, trace_by_id
 from tracer.search.tree import Node
@@ -66,15 +66,6 @@ class Reader:
         caller: Caller = request.state.caller
         self.scope = caller.scope
         self.abandoned_after = self.settings.abandoned_after
-
-
-@router.get("/projects", response_model=schemas.Projects)
-def list_projects(request: Request) -> Response:
-    """Every project in sight, the one with the newest data first."""
-    reader = Reader(request)
-    with reader.store.reading() as conn:
-        found = projects(conn, scope=reader.scope)
-    return JsonAnswer({"items": [shape.project(row) for row in found], "next_cursor": None})
 
 
 @router.get("/traces", response_model=schemas.Traces)

@@ -157,12 +157,37 @@ def add(sql: Sql, spans: Iterable[CountedSpan], *, instead_of: Iterable[CountedS
     return difference.periods
 
 
+def moved(sql: Sql, traces: Iterable[int], *, from_id: int, into_id: int) -> Difference:
+    """What changes when traces (row numbers) go from one project to another; for `move`."""
+    difference = Difference()
+    for part in _stored(sql, traces):
+        difference.count(((from_id, row[1:]) for row in part), -1)
+        difference.count(((into_id, row[1:]) for row in part), 1)
+    return difference
+
+
+def move(sql: Sql, difference: Difference) -> list[PeriodKey]:
+    """Carry out what `moved` found, and return the periods that changed. Call it once in a transaction."""
+    _take_away(sql, difference)
+    return difference.periods
+
+
 def subtract(sql: Sql, traces: Iterable[int]) -> None:
     """Take away what the stored spans of traces (row numbers) had added; for their deletion, before the rows go.
 
     Call it once in a transaction, with all its traces, as with `take_away`.
     """
     difference = Difference()
+    for part in _stored(sql, traces):
+        difference.count(((row[0], row[1:]) for row in part), -1)
+    _take_away(sql, difference)
+
+
+def _stored(sql: Sql, traces: Iterable[int]) -> Iterator[list[Any]]:
+    """The spans of traces: the project's row number and the values of COUNTED, some thousands at a time.
+
+    Together, whatever trace they are of: spans of one line share the work.
+    """
     columns = ", ".join(f"span.{name}" for name in COUNTED)
     for pks in chunked(sorted(set(traces)), CHUNK):
         rows = sql.stream(
@@ -170,10 +195,7 @@ def subtract(sql: Sql, traces: Iterable[int]) -> None:
             f"WHERE trace.id IN ({', '.join('?' * len(pks))})",
             pks,
         )
-        # Together, whatever trace they are of: spans of one line share the work.
-        for part in chunked(rows, SPANS_AT_ONCE):
-            difference.count(((row[0], row[1:]) for row in part), -1)
-    _take_away(sql, difference)
+        yield from chunked(rows, SPANS_AT_ONCE)
 
 
 def take_away(sql: Sql, spans: Iterable[CountedSpan]) -> None:

@@ -37,11 +37,14 @@ class Deleted:
     changes: Changes = field(default_factory=Changes)
 
 
-def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int, now: int) -> Deleted:
+def delete_traces(
+    sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int, now: int, tombstones: bool = True
+) -> Deleted:
     """Delete the traces of these row numbers that are still there, in the transaction that the caller commits.
 
     Their rows, tombstones, counters and lines in the change feed change together; `shard` is the writer's, `now` Unix
-    nanoseconds. What is derived from spans (and asks for them) is taken back before they go.
+    nanoseconds. What is derived from spans (and asks for them) is taken back before they go. Without `tombstones` what
+    comes for a trace later is taken: it lives on in another project.
     """
     rows = sorted(
         sql.rows_in("SELECT id, project_id, trace_id FROM trace WHERE id IN ({keys})", sorted(set(pks))),
@@ -63,9 +66,10 @@ def delete_traces(sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int,
     keys = [(row.project_id, row.trace_id) for row in rows]
     small = [row.id for row in rows if row.span_count <= LARGE]
     large = [(row.id, row.project_id, deletion_id) for row in rows if row.span_count > LARGE]
-    write_tombstones(sql, keys, now)
+    if tombstones:
+        write_tombstones(sql, keys, now)
     sizes = body_sizes(sql, small)
-    _count_off(sql, [(row.project_id, 1, row.span_count, sizes.get(row.id, 0)) for row in rows], shard)
+    count_change(sql, [(row.project_id, -1, -row.span_count, -sizes.get(row.id, 0)) for row in rows], shard)
     cube.subtract(sql, small)
     remove_traces(sql, small, large=[pk for pk, _, _ in large])
     drop_labels(sql, rows)
@@ -104,7 +108,7 @@ def sweep(sql: Sql, *, spans: int, shard: int) -> bool:
         )
         if packs:
             sql.many("DELETE FROM pack WHERE id = ?", [(row.id,) for row in packs])
-            _count_off(sql, [(project_id, 0, 0, sum(row.bytes for row in packs))], shard)
+            count_change(sql, [(project_id, 0, 0, -sum(row.bytes for row in packs))], shard)
         gone = len(packs)
     if gone == 0:
         gone = forget_seen(sql, pk, rows=NOTES_AT_ONCE)
@@ -128,12 +132,12 @@ def _pack_range(pk: int) -> tuple[int, int]:
     return pk * PACKS_PER_TRACE, (pk + 1) * PACKS_PER_TRACE
 
 
-def _count_off(sql: Sql, gone: Sequence[tuple[int, int, int, int]], shard: int) -> None:
-    """Take what goes, as (project id, traces, spans, bytes of bodies), off this process's shard of the counters."""
+def count_change(sql: Sql, changes: Sequence[tuple[int, int, int, int]], shard: int) -> None:
+    """Add to this process's shard of the counters, or take off: (project id, traces, spans, bytes of bodies) each."""
     counts: dict[int, list[int]] = {}
-    for project_id, *numbers in gone:
+    for project_id, *numbers in changes:
         count = counts.setdefault(project_id, [0, 0, 0])
-        count[:] = [before - number for before, number in zip(count, numbers, strict=True)]
+        count[:] = [before + number for before, number in zip(count, numbers, strict=True)]
     sql.insert(
         "project_counter",
         ("project_id", "shard", "trace_count", "span_count", "body_bytes"),

@@ -1,11 +1,11 @@
-"""Carries deletions out: in slices between the writer's commits, gone on with after a restart, with a receipt."""
+"""Deletes traces, merges and deletes projects: in slices between commits, resumed after a restart, with a receipt."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from tracer.errors import NotFound, TracerError
 from tracer.ingest import receipts
-from tracer.ingest.apply import Changes
+from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.choose import (
     NOTHING_SPARED,
     Candidate,
@@ -27,6 +27,8 @@ from tracer.ingest.choose import (
 )
 from tracer.ingest.delete import Deleted, delete_traces, sweep
 from tracer.ingest.keeping import keeping_everywhere
+from tracer.ingest.moving import Work, leave_nothing, merging
+from tracer.ingest.projects import begin_merge, begin_removal
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.reclaim import reclaim
 from tracer.ingest.retention import Retention
@@ -164,6 +166,24 @@ class Deleter:
             self._retention.look_again()
         self._notify()
 
+    def merge(self, project_id: int, into_id: int, *, author: str) -> Receipt:
+        """Make a project part of another: what is sent to it reaches the other at once, its traces follow.
+
+        Raises BadRequest, Conflict and NotFound as `begin_merge` does.
+        """
+        receipt = self._slice(lambda sql: begin_merge(sql, project_id, into_id, author=author, now=time.time_ns()))
+        self._notify()
+        return self.receipt(receipt)
+
+    def remove_project(self, project_id: int, *, author: str) -> Receipt:
+        """Delete a project with all that it has: it is gone for senders at once, its traces follow.
+
+        Raises Conflict and NotFound as `begin_removal` does.
+        """
+        receipt = self._slice(lambda sql: begin_removal(sql, project_id, author=author, now=time.time_ns()))
+        self._notify()
+        return self.receipt(receipt)
+
     def wait(self, deletion_id: int, *, seconds: float) -> Receipt:
         """The receipt, once it is done or after so many seconds."""
         end = time.monotonic() + seconds
@@ -193,7 +213,7 @@ class Deleter:
         self._held = deletion_id
         receipt = self.receipt(deletion_id)
         try:
-            whole = not receipt.newest_pk or self._delete_meant(receipt, told)
+            whole = self._do(receipt, told)
             return whole and self._finish(deletion_id, self._stopping.is_set, by_rule=bool(receipt.by_rule))
         except TracerError:
             raise  # the database is away: whoever called comes back to it
@@ -201,6 +221,43 @@ class Deleter:
             self._held = None
             self._slice(lambda sql: receipts.close_receipt(sql, deletion_id, now=time.time_ns(), state="failed"))
             raise
+
+    def _do(self, receipt: Receipt, told: Callable[[Receipt], None]) -> bool:
+        if receipt.job == "merge":
+            if receipt.total_traces is None:
+                total = count_meant(self._store, receipt)
+                self._slice(lambda sql: receipts.set_total(sql, receipt.id, total))
+            works = merging(self._store, receipt, self._writer.prices, spans=lambda: self._spans)
+            return self._sweep(receipt.id, self._stopping.is_set) and self._carry_on(receipt.id, works, told)
+        whole = not receipt.newest_pk or self._delete_meant(receipt, told)
+        if whole and receipt.job == "project":
+            return self._carry_on(receipt.id, leave_nothing(self._store, receipt), told)
+        return whole
+
+    def _carry_on(self, receipt_id: int, works: Iterable[Work], told: Callable[[Receipt], None]) -> bool:
+        self._worked_from = time.perf_counter()
+        for work in works:
+            if self._stopping.is_set():
+                return False
+            self._change(work)
+            self._learn(self._spans)
+            told(self.receipt(receipt_id))
+            self._give_way()
+        return True
+
+    def _change(self, work: Work) -> None:
+        """Do one slice with the writer's applier, and tell open pages what it changed."""
+
+        def timed(applier: Applier, connection: Connection) -> Changes:
+            start = time.perf_counter()
+            try:
+                return work(applier, connection)
+            finally:
+                self._took = time.perf_counter() - start
+
+        self._writer.change(timed).result()
+        if self._polite:
+            self._stopping.wait(max(self._took, POLITE_PAUSE_S))
 
     def _delete_meant(self, receipt: Receipt, told: Callable[[Receipt], None]) -> bool:
         spared: Spared = ()

@@ -13,6 +13,7 @@ from tracer.otlp.records import LogRecord, SpanRecord
 from tracer.store.engine import Store
 from tracer.store.models import access_key, project
 from tracer.store.patience import Patience
+from tracer.store.projects import every_name
 from tracer.store.sql import chunked
 
 NOBODY: frozenset[str] = frozenset()
@@ -76,13 +77,15 @@ class NewProjects:
 
 def _there(connection: Connection, names: Iterable[str]) -> set[str]:
     found: set[str] = set()
+    there = every_name()
     for some in chunked(sorted(names), 500):
-        found.update(connection.execute(select(project.c.name).where(project.c.name.in_(some))).scalars())
+        found.update(connection.execute(select(there.c.name).where(there.c.name.in_(some))).scalars())
     return found
 
 
 def _made_by_names(connection: Connection) -> int:
     """How many projects there are beside `default` and those with a key."""
     with_key = select(access_key.c.project_id)
-    count = select(func.count()).where(project.c.id.not_in(with_key), project.c.name != DEFAULT_PROJECT)
+    there = (project.c.id.not_in(with_key), project.c.name != DEFAULT_PROJECT, project.c.gone.is_(None))
+    count = select(func.count()).where(*there)
     return int(connection.execute(count.select_from(project)).scalar_one())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -83,14 +83,14 @@ def project_of(record: SpanRecord | LogRecord, asked: str | None) -> str:
     return asked or named_in(record.resource) or named_in(record.attributes) or DEFAULT_PROJECT
 
 
-def overruled(records: Sequence[SpanRecord | LogRecord], *, asked: str | None, bound: str) -> int:
-    """How many records name another project than the one that their key is bound to."""
+def overruled(records: Sequence[SpanRecord | LogRecord], *, asked: str | None, bound: Collection[str]) -> int:
+    """How many records name another project than the one that their key is bound to; `bound` are all its names."""
     if asked is not None and asked.strip():
-        return len(records) if project_name(asked) != bound else 0
+        return len(records) if project_name(asked) not in bound else 0
     # Records share their resources: each is asked once for its project.
     of_resource = {id(record.resource): named_in(record.resource) for record in records}
     named = (of_resource[id(record.resource)] or named_in(record.attributes) for record in records)
-    return sum(name is not None and name != bound for name in named)
+    return sum(name is not None and name not in bound for name in named)
 
 
 def named_in(attributes: Attributes) -> str | None:

@@ -15,8 +15,9 @@ from tracer.ingest.rules import NO_RULES, Rules, rules_of_row
 from tracer.otlp.decode import Rejections
 from tracer.otlp.records import Attributes, LogRecord, SpanRecord
 from tracer.store.engine import Store
-from tracer.store.models import project, project_rules
+from tracer.store.models import project_rules
 from tracer.store.patience import Patience
+from tracer.store.projects import every_name
 from tracer.units import DAY
 
 REMEMBERED_S = 1.0
@@ -45,7 +46,7 @@ def store_rules(connection: Connection, project_id: int, rules: Rules) -> None:
 
 
 class Privacy:
-    """The rules of all projects, by the project's name. Callable from any thread."""
+    """The rules of all projects, by each name that reaches one. Callable from any thread."""
 
     def __init__(self, store: Store) -> None:
         self._patience = Patience(store)
@@ -65,7 +66,8 @@ class Privacy:
         if known.until > time.monotonic():
             return known.rules
         turn = self._turn
-        asked = select(project_rules, project.c.name).join(project, project.c.id == project_rules.c.project_id)
+        names = every_name()
+        asked = select(project_rules, names.c.name).join(names, names.c.id == project_rules.c.project_id)
         rows = self._patience.ask(lambda connection: connection.execute(asked).all())
         found = _Known(time.monotonic() + REMEMBERED_S, {row.name: rules_of_row(row) for row in rows})
         with self._lock:

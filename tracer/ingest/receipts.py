@@ -17,8 +17,16 @@ class Receipt:
     """One deletion. Times are Unix nanoseconds; `since` (inclusive) and `until` (exclusive) are starts of traces."""
 
     id: int
+    job: str
+    """`traces`; `project`: with all that the project has; `merge`: its traces are moved into another."""
     project_id: int | None
     """None: every project."""
+    project: str | None
+    """The name of a project that goes."""
+    into_id: int | None
+    """The project that a merged one becomes part of."""
+    author: str | None
+    """Who asked for it, of a job on a project."""
     since: int | None
     until: int | None
     max_size: int | None
@@ -55,8 +63,8 @@ class Receipt:
 
 
 COLUMNS = (
-    "id, project_id, since, until, max_size, q, user_id, session_id, tag, by_rule, newest_pk, state, traces, spans, "
-    "total_traces, started_at, finished_at"
+    "id, job, project_id, project, into_id, author, since, until, max_size, q, user_id, session_id, tag, by_rule, "
+    "newest_pk, state, traces, spans, total_traces, started_at, finished_at"
 )
 
 
@@ -75,16 +83,24 @@ def open_receipt(
     by_rule: bool = False,
     newest_pk: int | None = None,
     state: str = "waiting",
+    job: str = "traces",
+    project: str | None = None,
+    into_id: int | None = None,
+    author: str | None = None,
 ) -> int:
     """Note a deletion and return its number; `newest_pk` None means every trace that is there now."""
     if newest_pk is None:
         newest_pk = int(sql.rows("SELECT coalesce(max(id), 0) FROM trace")[0][0])
     rows = sql.rows(
         "INSERT INTO deletion "
-        "(project_id, since, until, max_size, q, user_id, session_id, tag, by_rule, newest_pk, state, started_at, "
-        "beat_at, traces, spans) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
-        [project_id, since, until, max_size, q, user_id, session_id, tag, int(by_rule), newest_pk, state, now, now],
-    )
+        "(job, project_id, project, into_id, author, since, until, max_size, q, user_id, session_id, tag, by_rule, "
+        "newest_pk, state, started_at, beat_at, traces, spans) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
+        [
+            job, project_id, project, into_id, author, since, until, max_size, q, user_id, session_id, tag,
+            int(by_rule), newest_pk, state, now, now,
+        ],
+    )  # fmt: skip
     return int(rows[0].id)
 
 
@@ -101,7 +117,7 @@ def receipts_of(
 
     `by_rule`: of rules alone. Those of rules by which nothing went are left out.
     """
-    where = ["by_rule = 1 AND traces > 0"] if by_rule else ["(by_rule = 0 OR traces > 0)"]
+    where = ["by_rule = 1 AND traces > 0"] if by_rule else ["(by_rule = 0 OR traces > 0)", "job <> 'merge'"]
     parameters: list[int] = []
     if before is not None:
         where.append("id < ?")

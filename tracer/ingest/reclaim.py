@@ -137,9 +137,14 @@ class Share:
     """Bytes that a span takes beside the bodies: rows, indexes, words in the search."""
 
     @property
+    def rest(self) -> int:
+        """Bytes beside the bodies."""
+        return int(self.spans * self.each)
+
+    @property
     def size(self) -> int:
         """Bytes; those of all projects add up to what the database has in use, but for what an empty one has."""
-        return self.bodies + int(self.spans * self.each)
+        return self.bodies + self.rest
 
 
 def share_of(store: Store, project_id: int, *, each: float | None = None) -> Share:
@@ -155,6 +160,19 @@ def share_of(store: Store, project_id: int, *, each: float | None = None) -> Sha
     if each is None:
         each = max(0, used - NOBODYS - int(rows.bodies)) / max(1, int(rows.spans))
     return Share(int(rows.own_bodies), int(rows.own_spans), each)
+
+
+def shares(store: Store) -> dict[int, Share]:
+    """Every project's share, by row number; a project that nothing came to has none."""
+    used = size_in_use(store)
+    with store.reading() as connection:
+        rows = Sql(connection).rows(
+            "SELECT project_id, sum(span_count) AS spans, sum(body_bytes) AS bodies FROM project_counter "
+            "GROUP BY project_id"
+        )
+    bodies, spans = sum(int(row.bodies) for row in rows), sum(int(row.spans) for row in rows)
+    each = max(0, used - NOBODYS - bodies) / max(1, spans)
+    return {row.project_id: Share(int(row.bodies), int(row.spans), each) for row in rows}
 
 
 def _postgres_size(sql: Sql) -> int:

@@ -20,10 +20,14 @@ Key = tuple[int, bytes]
 
 
 def deleted_among(sql: Sql, keys: Iterable[Key]) -> set[Key]:
-    """Which of the traces were deleted."""
+    """Which of the traces were deleted, and are not there again by way of another project that was merged."""
     wanted = set(keys)
+    # What was deleted in a project stays deleted in the one that it became part of.
     rows = sql.rows_in(
-        "SELECT project_id, trace_id FROM tombstone WHERE trace_id IN ({keys})",
+        "SELECT coalesce(p.into_id, p.id) AS project_id, d.trace_id FROM tombstone d "
+        "JOIN project p ON p.id = d.project_id WHERE d.trace_id IN ({keys}) "
+        "AND NOT EXISTS (SELECT 1 FROM trace t WHERE t.trace_id = d.trace_id "
+        "AND t.project_id = coalesce(p.into_id, p.id))",
         sorted({trace_id for _, trace_id in wanted}),
     )
     return {key for row in rows if (key := (row.project_id, row.trace_id)) in wanted}

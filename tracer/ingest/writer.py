@@ -103,6 +103,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._on_commit = on_commit
+        self._prices = prices
         # By chance, not by process id: in containers every process has the same one.
         self._applier = Applier(shard=secrets.randbelow(SHARDS), prices=prices, search=search)
         self._jobs: deque[_Job] = deque()
@@ -153,6 +154,11 @@ class Writer:
         """Why the last commit failed, a few seconds ago; None when it did not."""
         failed = self._failed
         return failed[1] if failed is not None and time.monotonic() - failed[0] < FRESH_S else None
+
+    @property
+    def prices(self) -> PriceBook:
+        """What spans are priced by."""
+        return self._prices
 
     @property
     def shard(self) -> int:

@@ -33,6 +33,7 @@ PAGE_HEADERS = {
 
 
 SETTINGS = (
+    ("/projects", "Projects"),
     ("/settings/keys", "Keys"),
     ("/settings/people", "People"),
     ("/settings/privacy", "Privacy"),

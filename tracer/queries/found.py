@@ -127,7 +127,8 @@ def searched_projects(conn: Connection, scope: Scope, project_id: int | None) ->
     """The projects that are looked through: the one that is named, else all in sight."""
     if project_id is not None:
         return (project_id,) if scope.allows(project_id) else ()
-    rows = conn.execute(select(project.c.id).where(scope.condition(project.c.id)).order_by(project.c.id))
+    there = (scope.condition(project.c.id), project.c.gone.is_(None))
+    rows = conn.execute(select(project.c.id).where(*there).order_by(project.c.id))
     return tuple(rows.scalars())
 
 

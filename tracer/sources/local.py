@@ -13,7 +13,7 @@ from tracer.prices import PriceBook
 from tracer.queries.cursor import Page
 from tracer.queries.found import found_traces, read_q
 from tracer.queries.metrics import BY, By, metrics, read_interval
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import described, project_by_name, projects
 from tracer.queries.rows import ProjectRow, TraceRow
 from tracer.queries.scope import EVERYTHING, Scope
 from tracer.queries.steps import step, steps, tree
@@ -39,8 +39,8 @@ class LocalReader:
     def projects(self) -> Answer:
         """Every project in sight."""
         with self._store.reading() as conn:
-            found = projects(conn, scope=self._scope)
-        return {"items": [shape.project(row) for row in found], "next_cursor": None}
+            found = described(conn, scope=self._scope)
+        return {"items": [shape.project(one) for one in found], "next_cursor": None}
 
     def traces(self, ask: Ask, *, order: str = NEWEST_FIRST, limit: int = 50, cursor: str | None = None) -> Answer:
         """One page of trace summaries."""

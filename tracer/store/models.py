@@ -44,6 +44,8 @@ def _index_where(name: str, condition: str, *columns: str) -> Index:
 PACKS_PER_TRACE = 1 << 20
 """A pack's row number is `trace.id * PACKS_PER_TRACE + number`, so that a trace's packs lie side by side."""
 
+# A project that was deleted or merged keeps its row, so that no other ever gets its number: `gone` is the receipt's,
+# which rises with each, and `into_id` the project that it became part of.
 project = Table(
     "project",
     metadata,
@@ -51,6 +53,19 @@ project = Table(
     Column("slug", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
+    Column("gone", BigInteger),
+    Column("into_id", Rowid),
+    _index_where("project_gone", "gone IS NOT NULL", "gone"),
+)
+
+# Names and slugs (`kind`) by which a project is reached beside its own: those before a renaming, and of what was merged
+# into it.
+project_alias = Table(
+    "project_alias",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("word", Text, primary_key=True),
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
 )
 
 # Counters in shards, one a writing process, summed on reading: no row is shared by all writers of a project.
@@ -511,12 +526,17 @@ share = Table(
 )
 
 # What was asked to be deleted, by somebody or by a rule, and how far it is: the receipt, and what a restarted process
-# goes on with.
+# goes on with. `job` is `traces`, `project` for a project with all that it has, or `merge` for one whose traces go into
+# `into_id`.
 deletion = Table(
     "deletion",
     metadata,
     Column("id", Rowid, primary_key=True, autoincrement=True),
+    Column("job", Text, nullable=False),
     Column("project_id", Rowid),
+    Column("project", Text),
+    Column("into_id", Rowid),
+    Column("author", Text),
     Column("since", BigInteger),
     Column("until", BigInteger),
     Column("max_size", BigInteger),
