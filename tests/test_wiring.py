@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -72,3 +73,30 @@ def test_s32_steps_that_are_each_others_parent_have_a_level_too(client: Client) 
     client.store(root, one | {"parentSpanId": other["spanId"]}, other)
     now = run(client, 1)
     assert {node["name"] for node in wiring(client, now)["nodes"]} == {"answer", "one", "other"}
+
+
+def test_s32_what_a_run_declares_is_read_whatever_it_looks_like(client: Client) -> None:
+    tools = [{"name": "look", "parameters": {"properties": {"id": {"type": "string"}, "any": 1}}}, {"name": 7}, "x"]
+    structure = {
+        "steps": [{"name": "rank", "kind": "no such kind"}, "plain", 7],
+        "calls": [["plain", "rank"], [1], "no"],
+    }
+    root = make.span("answer", having={"stepscope.structure": json.dumps(structure)})
+    trace = root["traceId"]
+    having: dict[str, make.Value] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.tool.definitions": json.dumps(tools),
+    }
+    call = make.span("choose", trace=trace, parent=root["spanId"], start=START + 1, having=having)
+    other = make.span("odd", trace=trace, start=START + 2, having={"stepscope.structure": "[1, {"})
+    client.store(root, call, other)
+    found = client.get(f"/p/{client.project}/traces/{trace}/wiring").json()["declared"]
+    assert {one["name"]: (one["kind"], one["parameters"], one["callers"]) for one in found} == {
+        "rank": ("other", [], [["plain", "other"]]),
+        "plain": ("other", [], []),
+        "choose": ("llm", ["model: gpt-4o-mini"], []),
+        "look": ("tool", ["id: string", "any: any"], [["answer", "other"]]),
+        "7": ("tool", [], [["answer", "other"]]),
+        "x": ("tool", [], [["answer", "other"]]),
+    }

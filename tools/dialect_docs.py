@@ -60,6 +60,11 @@ Made from the code's own tables by `python -m tools.dialect_docs`; reader versio
 
 All conventions read a span at once, field by field: of several attributes for one field the first counts, conventions
 in the order of this page. What is listed nowhere is kept and shown as it came.
+
+What a chain may do, beside what it did: the tools offered to a model call or an agent, and `stepscope.structure` on any
+step (as a rule the root), a JSON object:
+`{{"steps": [{{"name": "rank", "kind": "reranker", "parameters": {{"top": 5}}}}], "calls": [["answer", "rank"]]}}`.
+The wiring of a trace shows what of it the run did not reach.
 """
 
 

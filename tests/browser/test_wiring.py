@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.service import Sent, Service, Trace
+from tests.browser.service import AnyValue, Sent, Service, Trace
 
 SECOND = 10**9
 
@@ -65,3 +66,43 @@ def test_s32_the_first_run_of_a_chain_shows_itself(page: Page, service: Service,
     assert wiring.locator(".box").evaluate_all(
         "boxes => boxes.every(box => box.getBoundingClientRect().right <= innerWidth)"
     )
+
+
+def test_s32_declared_steps_stand_beside_the_run_with_their_parameters(
+    page: Page, service: Service, project: str
+) -> None:
+    structure = {
+        "steps": [{"name": "rank", "kind": "reranker", "parameters": {"top": 5}}],
+        "calls": [["answer", "rank"]],
+    }
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {"properties": {"order": {"type": "string"}}}}}
+        for name in ("look", "refund")
+    ]
+    asked: dict[str, AnyValue] = {
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.request.temperature": 0.2,
+        "gen_ai.tool.definitions": json.dumps(tools),
+    }
+    root = Sent("answer", took=1_000, kind="agent", attributes={"stepscope.structure": json.dumps(structure)})
+    spans = [
+        root,
+        Sent("choose", root, at=10, kind="llm", attributes=asked),
+        Sent("execute_tool look", root, at=30, kind="tool"),
+    ]
+    trace = service.send(Trace(start=time.time_ns() - 300 * SECOND), *spans, project=project)
+    page.goto(f"{service.url}/p/{project}/traces/{trace.id}?view=wiring")
+    wiring = page.locator("#wiring")
+    expect(wiring.locator(".box")).to_have_count(5)
+    expect(wiring.locator(".box.unreached .named")).to_have_text(["rank", "refund"])
+    expect(wiring.get_by_role("button", name="refund, tool, not reached in this run; order: string")).to_contain_text(
+        "declared, not reached"
+    )
+    expect(wiring.get_by_role("button", name="rank, reranker, not reached in this run; top: 5")).to_be_visible()
+    expect(wiring.get_by_role("button", name="choose, model call")).to_have_attribute(
+        "aria-label", "choose, model call, 1 step in this run; model: gpt-4o-mini, temperature: 0.2"
+    )
+    # The tool's own step is the declared one.
+    expect(wiring.get_by_role("button", name="look")).to_have_count(1)
+    assert wiring.locator(".wire").count() == 4
+    assert wiring.locator(".wire.unreached").count() == 2

@@ -1,4 +1,5 @@
-// The chain's wiring as its last runs show it: one box a name and kind, who calls whom, and what this run reached.
+// The chain's wiring as it declares it and its last runs show it: one box a name and kind, who calls whom, and what this
+// run reached.
 
 import { byId, make, say } from "./dom.js";
 import { count, duration } from "./format.js";
@@ -16,6 +17,7 @@ import { CHILD_ERROR, MISSING } from "./skeleton.js";
  * @property {number} left
  * @property {{name: string, kind: string, depth: number, first: number, runs: number, steps: number}[]} nodes
  * @property {[number, number, number][]} edges
+ * @property {{name: string, kind: string, parameters: string[], callers: [string, string][]}[]} declared by this run
  */
 
 /**
@@ -29,11 +31,14 @@ import { CHILD_ERROR, MISSING } from "./skeleton.js";
  * @property {number} runs other runs that had it
  * @property {number[]} rows its steps in this run
  * @property {boolean} failed
+ * @property {boolean} declared
+ * @property {string[]} parameters
  * @property {number} x
  * @property {number} y
  */
 
-/** Calls by this run and by the others. @typedef {{from: string, to: string, here: number, there: number}} Edge */
+/** Calls by this run and by the others; none of either where one is only declared. */
+/** @typedef {{from: string, to: string, here: number, there: number}} Edge */
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDE, HIGH, GAP, EDGE] = [200, 42, 10, 12];
@@ -81,7 +86,7 @@ export class Wiring {
       this.observed = /** @type {Observed} */ (await answer.json());
     } catch {
       this.failed = true;
-      this.observed = { runs: 0, cut: 0, left: 0, nodes: [], edges: [] };
+      this.observed = { runs: 0, cut: 0, left: 0, nodes: [], edges: [], declared: [] };
     }
     this.update();
   }
@@ -103,7 +108,7 @@ export class Wiring {
     const edges = new Map();
     const keys = observed.nodes.map(({ name, kind, depth, first, runs }) => {
       const key = `${kind} ${name}`;
-      boxes.set(key, { key, name, kind, depth, first, runs, rows: [], failed: false, x: 0, y: 0 });
+      boxes.set(key, { ...empty(name, kind), depth, first, runs });
       return key;
     });
     /** @param {string} from @param {string} to @param {number} here @param {number} there */
@@ -123,13 +128,30 @@ export class Wiring {
       own.push(key);
       if (!key) continue;
       const first = tree.columns.start[row] ?? 0;
-      const box = boxes.get(key) ?? { key, name, kind, depth, first, runs: 0, rows: [], failed: false, x: 0, y: 0 };
+      const box = boxes.get(key) ?? { ...empty(name, kind), depth, first };
       boxes.set(key, box);
       box.depth = Math.min(box.depth, depth);
       box.rows.push(row);
       box.failed ||= tree.status(row) === "error" && !(tree.flags(row) & CHILD_ERROR);
       const above = tree.parent[row] ?? -1;
       if (above >= 0 && own[above]) join(own[above], key, 1, 0);
+    }
+    for (const { name, kind, parameters, callers } of observed.declared) {
+      // A tool's step is often called `execute_tool its_name`.
+      const known =
+        boxes.get(`${kind} ${name}`) ??
+        [...boxes.values()].find((one) => one.kind === kind && /^[ .:/]$/.test(one.name.slice(-name.length - 1, -name.length)) && one.name.endsWith(name)); // biome-ignore format: one line
+      const box = known ?? empty(name, kind);
+      box.parameters = parameters;
+      box.declared = true;
+      boxes.set(box.key, box);
+      for (const [caller, of] of callers) {
+        const from = `${of} ${caller}`;
+        const above = boxes.get(from);
+        if (!above || from === box.key) continue;
+        if (!known) [box.depth, box.first] = [Math.max(box.depth, above.depth + 1), above.first + 1];
+        if (!known || (!box.rows.length && !box.runs)) join(from, box.key, 0, 0);
+      }
     }
     const all = [...boxes.values()];
     const kept = all
@@ -190,7 +212,7 @@ export class Wiring {
     const most = new Map();
     for (const { from, to, here, there } of edges) {
       const [above, below] = [places.get(from), places.get(to)];
-      const calls = here * 1000 + there; // what this run did says more
+      const calls = 1 + here * 1000 + there; // what this run did says more
       if (above && below && above.depth < below.depth && calls > (most.get(to)?.calls ?? 0))
         most.set(to, { from, calls });
     }
@@ -222,6 +244,8 @@ export class Wiring {
       words.push(
         `This run, and in grey what only the ${runs === 1 ? "other run" : `${runs} other last runs`} reached.`,
       );
+    if (this.boxes.some((box) => box.declared && !box.rows.length && !box.runs))
+      words.push("Broken frames are steps that it could have taken: declared, and reached by none.");
     if (cut) words.push(`Of ${count(cut)} large ${cut === 1 ? "run" : "runs"} only a part was read.`);
     if (this.left) words.push(`${count(this.left)} more names are not drawn.`);
     if (this.hidden) words.push("Lines at the right are drawn for the chosen step only.");
@@ -245,12 +269,15 @@ export class Wiring {
     });
     const time = box.rows.reduce((sum, row) => sum + tree.took(row), 0);
     const others = observed.runs ? `${box.runs} of ${observed.runs} other runs` : "";
-    let told = `in ${others}`;
+    let told = box.runs ? `in ${others}` : "declared, not reached";
     if (many) told = `${many > 1 ? `×${count(many)} · ` : ""}${duration(time)}`;
     if (many && observed.runs && !box.runs) told += " · new";
     if (at >= 0 && many > 1) told = `${count(at + 1)} of ${count(many)} · ${duration(tree.took(box.rows[at] ?? 0))}`;
     const reached = many ? `${count(many)} ${many === 1 ? "step" : "steps"} in this run` : "not reached in this run";
-    const label = `${box.name}, ${words}, ${reached}${box.failed ? ", failed" : ""}${others ? `, in ${others}` : ""}`;
+    const given = box.parameters.length ? `; ${box.parameters.join(", ")}` : "";
+    const label = `${box.name}, ${words}, ${reached}${box.failed ? ", failed" : ""}${others ? `, in ${others}` : ""}${given}`;
+    const model = box.parameters.find((one) => one.startsWith("model: "))?.slice("model: ".length);
+    if (model) told += ` · ${model}`;
     group.setAttribute("aria-label", label);
     if (!many) group.setAttribute("aria-disabled", "true");
     if (at >= 0) group.setAttribute("aria-current", "true");
@@ -263,7 +290,7 @@ export class Wiring {
       piece("text", { class: "named", x: "32", y: "18" }),
       piece("text", { class: "told", x: "32", y: "33" }),
     ];
-    [letter, name.length > room ? `${name.slice(0, room - 1)}…` : name, told].forEach((text, nth) => {
+    [letter, cut(name, room), cut(told, room + 4)].forEach((text, nth) => {
       const element = texts[nth];
       if (element) element.textContent = text;
     });
@@ -322,6 +349,17 @@ export class Wiring {
     if (key === "End") return this.boxes.at(-1);
     return undefined;
   }
+}
+
+/** @param {string} text @param {number} room letters */
+function cut(text, room) {
+  return text.length > room ? `${text.slice(0, Math.max(1, room - 1))}…` : text;
+}
+
+/** A box of which nothing is known yet. @param {string} name @param {string} kind @returns {Box} */
+function empty(name, kind) {
+  const none = { depth: 0, first: 0, runs: 0, rows: [], failed: false, declared: false, parameters: [], x: 0, y: 0 };
+  return { key: `${kind} ${name}`, name, kind, ...none };
 }
 
 /** How a call is told. @param {Box} from @param {Box} to @param {Edge} edge @param {string} d */
