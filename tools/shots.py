@@ -44,6 +44,7 @@ PAGES = {
     "scores": ("/p/{slug}/scores", "h1"),
     "alerts": ("/p/{slug}/alerts", "h1"),
     "prices": ("/settings/prices", "h1"),
+    "start": ("/start?project=new-app", ".welcome"),
     "projects": ("/projects", "tbody th a"),
     "project": ("/projects/{slug}", "#delete"),
     "nothing": ("/p/{slug}/traces?q=user:nobody", ".narrow"),

@@ -89,6 +89,7 @@ from tracer.pages import projects as projects_page
 from tracer.pages import scores as scores_page
 from tracer.pages import sessions as sessions_page
 from tracer.pages import settings as settings_page
+from tracer.pages import start as start_page
 from tracer.pages import steps as steps_page
 from tracer.pages import traces as trace_list
 from tracer.pages.errors import error_page
@@ -256,6 +257,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         health.router,
         prometheus.router,
         trace_list.router,
+        start_page.router,
         facets.router,
         peek.router,
         trace.router,

@@ -66,6 +66,7 @@ def test_axe_finds_no_serious_violation_on_any_page(
         f"{home}/compare?a={traces[0].id}&b={traces[1].id}": ".row",
         "/settings/prices": "h1",
         "/projects": "tbody th a",
+        f"/start?project={project}-new": ".welcome",
         f"/projects/{project}": "#delete",
     }
     page.set_viewport_size({"width": 1400, "height": 900})
@@ -74,7 +75,7 @@ def test_axe_finds_no_serious_violation_on_any_page(
     dark = {
         address: sign
         for address, sign in pages.items()
-        if not re.search("stats|user|peek|compare|prices|projects|sessions$", address)
+        if not re.search("stats|user|peek|compare|prices|projects|start|sessions$", address)
     }
     schemes: tuple[tuple[Literal["light", "dark"], dict[str, str]], ...] = (("light", pages), ("dark", dark))
     for scheme, some in schemes:

@@ -150,7 +150,8 @@ def test_an_empty_server_shows_a_snippet_and_turns_into_the_list_without_a_reloa
     expect(page.locator("#traces th a")).to_have_text("answer")
     expect(page.locator("#crumbs")).to_contain_text("default")
     assert page.evaluate("window.stillHere")
-    assert page.url == f"{service.url}/p/default/traces"
+    expect(page.locator("#peek h2")).to_have_text("answer")
+    assert page.url.startswith(f"{service.url}/p/default/traces?peek=")
     page.reload()
     expect(page.locator("#traces th a")).to_have_text("answer")
 
@@ -158,12 +159,15 @@ def test_an_empty_server_shows_a_snippet_and_turns_into_the_list_without_a_reloa
 def test_the_shell_snippet_works_when_pasted(page: Page, new_service: Callable[..., Service]) -> None:
     service = new_service()
     page.goto(service.url)
-    page.get_by_text("Only a shell").click()
+    page.locator("#way-python").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("radio", name="Only a shell")).to_be_checked()
     snippet = page.locator("#snippet-curl-1").inner_text()
 
     subprocess.run(["bash", "-c", f"export NO_PROXY=127.0.0.1\n{snippet}"], check=True, timeout=60, capture_output=True)
 
     expect(page.locator("#traces th a")).to_have_text("hello")
+    expect(page.locator("#peek h2")).to_have_text("hello")
 
 
 def test_copying_a_snippet_puts_it_on_the_clipboard(page: Page, new_service: Callable[..., Service]) -> None:
@@ -173,3 +177,8 @@ def test_copying_a_snippet_puts_it_on_the_clipboard(page: Page, new_service: Cal
     page.locator("[data-copy-from='#snippet-python-1']").click()
     read = "navigator.clipboard.readText()"
     wait_until(lambda: page.evaluate(read) == "pip install stepscope", "the snippet is on the clipboard")
+
+    page.get_by_role("button", name="Show sample traces").press("Enter")
+    expect(page.locator("#traces tr").nth(5)).to_be_visible()
+    page.get_by_role("button", name="Remove the samples").press("Enter")
+    expect(page.get_by_text("Waiting for your first span")).to_be_visible()

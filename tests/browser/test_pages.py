@@ -120,7 +120,7 @@ def test_s16_everything_works_below_a_base_path(page: Page, new_service: Callabl
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     trace, root = Trace(), Sent("answer", took=None)
     service.send(trace, root)
-    page.get_by_role("link", name="answer").click()
+    page.locator("#traces").get_by_role("link", name="answer").click()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
     service.send(trace, Sent("draft", root))

@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from tracer.auth import Right
 from tracer.errors import BadRequest, BadSearch
-from tracer.pages.addresses import origin, url
+from tracer.ingest.prepare import DEFAULT_PROJECT
+from tracer.ingest.samples import SAMPLES
+from tracer.pages.addresses import url
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
 from tracer.pages.ranges import Range, read_range
-from tracer.pages.snippets import HowTo, how_to
+from tracer.pages.start import Start, start_of
 from tracer.queries.cursor import Page
 from tracer.queries.found import found_traces
 from tracer.queries.projects import project_by_slug, projects
@@ -73,8 +75,8 @@ class TraceListPage:
     upto: UnixNanos | None
     """Set for a reader who has scrolled: newer traces than this are counted, not shown."""
     newer: int
-    how_to: Sequence[HowTo]
-    """Ways to send a first trace, while there is none."""
+    start: Start | None
+    """How to send a first trace, while there is none."""
     asked: Asked = Asked()
     searched_to: UnixNanos | None = None
     """Set where the time for one page was over: how far back it looked."""
@@ -88,6 +90,11 @@ class TraceListPage:
     def newest(self) -> UnixNanos | None:
         """The start of the newest trace shown."""
         return self.traces[0].start_time if self.traces else self.upto
+
+    @property
+    def samples(self) -> bool:
+        """Whether these are the samples that come with the service."""
+        return self.project is not None and self.project.name == SAMPLES
 
     @property
     def elsewhere(self) -> list[ProjectRow]:
@@ -114,7 +121,7 @@ def home(request: Request) -> Response:
         next_cursor=None,
         upto=None,
         newer=0,
-        how_to=_how_to(request, "default"),
+        start=start_of(request, DEFAULT_PROJECT, None, ()),
     )
     return render(request, "traces/list.html", page, block="rows")
 
@@ -187,6 +194,7 @@ def _page(
     scope = caller_of(request).scope
     with reading(request) as conn:
         project = project_by_slug(conn, scope=scope, slug=slug)
+        known = projects(conn, scope=scope)
         found: Page[TraceRow] = Page([], None)
         newer = 0
         if not nothing:
@@ -195,13 +203,13 @@ def _page(
         empty = not (found.items or found.next_cursor or after or asked.filtered or nothing)
         return TraceListPage(
             project=project,
-            projects=projects(conn, scope=scope),
+            projects=known,
             traces=found.items,
             after=after,
             next_cursor=found.next_cursor,
             upto=at_most,
             newer=newer,
-            how_to=_how_to(request, project.name) if empty else (),
+            start=start_of(request, project.name, project, known) if empty else None,
             asked=asked,
             searched_to=found.searched_to,
             views=() if wants_block(request) else views(conn, scope=scope, project_id=project.id),
@@ -234,10 +242,6 @@ def _found(
     if not asked.q:
         return newest_traces(conn, **within)
     return found_traces(conn, read_search(asked.q), **within)
-
-
-def _how_to(request: Request, project: str) -> list[HowTo]:
-    return how_to(origin(request), project, key_needed=caller_of(request).signed_in)
 
 
 def _newer(conn: Connection, request: Request, project_id: int, asked: Asked, since: UnixNanos) -> int:

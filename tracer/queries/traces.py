@@ -87,6 +87,20 @@ def newest_traces(
     return Page(items, write_cursor(Cursor(order, int(last.sort_value), last.id)) if last is not None else None)
 
 
+def last_received(conn: Connection) -> int:
+    """The row number of the trace that came last, of whichever project: later ones have higher numbers."""
+    return int(conn.execute(select(func.coalesce(func.max(trace.c.id), 0))).scalar_one())
+
+
+def first_received(
+    conn: Connection, *, scope: Scope, project_id: int, since: int, abandoned_after: int = 10
+) -> TraceRow | None:
+    """The first trace of a project that came after the one of a row number; None when none has come."""
+    where = (scope.condition(trace.c.project_id), trace.c.project_id == project_id, trace.c.id > since)
+    row = conn.execute(traces_selected().where(*where).order_by(trace.c.id).limit(1)).first()
+    return None if row is None else with_added(conn, [trace_row(row, abandoned_after=abandoned_after)])[0]
+
+
 def trace_by_id(
     conn: Connection, *, scope: Scope, trace_id: str, project_id: int | None = None, abandoned_after: int = 10
 ) -> TraceRow:

@@ -57,10 +57,17 @@ function togglePause() {
 }
 pause.addEventListener("click", togglePause);
 
+let empty = document.querySelector(".welcome") !== null;
+
 document.addEventListener("htmx:after:swap", () => {
   const here = list().dataset.here;
   // The page of a server without projects has become the list of its first one.
   if (here && here.split("?")[0] !== location.pathname) history.replaceState(null, "", here);
+  if (empty && document.querySelector("#traces tr")) {
+    // What was waited for has come: it is what its sender wants to see.
+    empty = false;
+    togglePeek();
+  }
 });
 
 document.addEventListener("click", (event) => {
