@@ -17,7 +17,7 @@ import tracer
 from tools.supply import browser_parts
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = {".py", ".typed", ".html", ".txt", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".mako"}
+KINDS = {".py", ".typed", ".html", ".txt", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".mako", ".gz"}
 VENDOR = ("htmx.min.js", "hx-sse.min.js", "htmx.LICENSE.txt", "plotly.min.js", "plotly.LICENSE.txt", "STAMP")
 PYTHON_LOCKS = ("requirements.lock", "requirements-run.lock")
 NPM_LOCKS = ("web/package-lock.json", "web/lint/package-lock.json", "tools/browser/package-lock.json")
