@@ -159,6 +159,6 @@ def test_steps_in_a_threads_hands_when_everything_ends_are_counted(tmp_path):
         return os.open(tmp_path / "steps", os.O_RDWR | os.O_CREAT)
 
     overflow = _overflow.Overflow(file, _encode.span_bytes)
-    assert not overflow.absorb(ended, lambda: 1 << 30)
+    assert not overflow.absorb(ended, lambda: 1 << 30, 1 << 20)
 
     assert (len(ended), overflow.lost, overflow.seen(ended), len(overflow)) == (0, 3, 3, 0)

@@ -15,18 +15,17 @@ from ._config import Config
 from ._encode import OWN_SCOPE, Redact, request_bytes, resource_text, span_bytes
 from ._foreign import Foreign
 from ._masks import Masks
-from ._overflow import HOST_CHUNK, SCORE, Out, Overflow
+from ._overflow import CHUNK, HOST_CHUNK, SCORE, Out, Overflow
+from ._running import Running
 from ._scores import Score
 from ._spool import OLDEST, Spool, Stored
-from ._steps import Step
+from ._steps import LEAST, Step
 
 if TYPE_CHECKING:
     from ._http import Answer, Client
 
 BATCH_SPANS = 512
 BATCH_BYTES = 4 * 1024 * 1024
-GROWTH = 0.5
-"""Seconds between two running versions of one step."""
 FIRST_RETRY = 0.2
 LAST_RETRY = 15.0
 PATIENCE = 1.0
@@ -53,7 +52,7 @@ class Delivery:
     def __init__(self, config: Config, ended: deque[Step], notices: deque[Step], held: Callable[[], int]) -> None:
         self._config = config
         self._ended = ended
-        self._notices = notices
+        self._running = Running(notices)
         self._held = held
         self._resource = resource_text(config, os.getpid())
         self._redact: Redact | None = config.redact
@@ -68,8 +67,6 @@ class Delivery:
         self._aside = False
         self._next_up: Step | Out | None = None
         self._pending: deque[Batch] = deque()
-        self._later: list[Step] = []
-        self._later_at = 0.0
         self._away_since: float | None = None
         self._retry_at = 0.0
         self._told_to_wait = False
@@ -113,8 +110,9 @@ class Delivery:
             longest = min(longest, max(self._retry_at - now, 0.0))
             if self._pending and self._config.spool is not None and now < self._away_since + PATIENCE:
                 longest = min(longest, self._away_since + PATIENCE - now)
-        if self._later:
-            longest = min(longest, max(self._later_at - now, 0.0))
+        again = self._running.pause(now)
+        if again is not None:
+            longest = min(longest, again)
         if (len(self._spool) or len(self.overflow)) and self._away_since is None:
             return 0.0
         return longest
@@ -132,7 +130,7 @@ class Delivery:
             if self._away_since is not None and not (
                 time.monotonic() >= self._retry_at or (hurry and not self._told_to_wait)
             ):
-                self._forget_ended()
+                self._running.forget_ended()
                 self._store_what_waits()
                 return
             batch = self._next()
@@ -158,7 +156,9 @@ class Delivery:
         spans: list[bytes] = []
         others: dict[tuple[str, str], list[bytes]] = {}
         size = written = finals = running = 0
-        for step in () if disk else self._running():
+        if disk:
+            self._running.forget_ended(BATCH_SPANS * 2)
+        for step in () if disk else self._running.due():
             span = self._written(step)
             if span is not None:
                 place = others.setdefault(step.scope, []) if isinstance(step, Foreign) else spans
@@ -234,39 +234,6 @@ class Delivery:
             return None
         self.taken += 1
         return step
-
-    def _running(self) -> list[Step]:
-        """Take the running steps that are due to be shown."""
-        now = time.monotonic()
-        notices = self._notices
-        if self._later and now >= self._later_at:
-            notices.extend(self._later)
-            self._later.clear()
-        due: list[Step] = []
-        for _ in range(len(notices)):
-            step = notices.popleft()
-            if step._end:
-                continue
-            if step._sent_at and now - step._sent_at < GROWTH:
-                if not self._later or step._sent_at + GROWTH < self._later_at:
-                    self._later_at = step._sent_at + GROWTH
-                self._later.append(step)
-                continue
-            # First, so that what is set while we write is noticed again.
-            step._noticed = False
-            step._sent_at = now
-            due.append(step)
-            if len(due) >= BATCH_SPANS // 2:
-                break
-        return due
-
-    def _forget_ended(self) -> None:
-        """Let go of steps that ended while nobody could be shown them; they wait among the ended ones."""
-        notices = self._notices
-        for _ in range(len(notices)):
-            step = notices.popleft()
-            if not step._end:
-                notices.append(step)
 
     def _written(self, step: Step) -> bytes | None:
         try:
@@ -398,7 +365,7 @@ class Delivery:
         """Move finished steps out of memory as they are; True where that was done."""
         if self._config.spool is None or not self._ended or not self.overflow.usable:
             return False
-        return self.overflow.absorb(self._ended, self._spool.room)
+        return self._absorb(self._ended, CHUNK)
 
     def make_room(self, ended: deque[Step]) -> bool:
         """Do the same in a thread of the host's, because memory is full; False where the disk can't take more."""
@@ -406,7 +373,12 @@ class Delivery:
             return False
         if self.overflow.busy_here:
             return True  # it is being made, further up in this very thread
-        return self.overflow.usable and self.overflow.absorb(ended, self._spool.room, HOST_CHUNK)
+        return self.overflow.usable and self._absorb(ended, HOST_CHUNK)
+
+    def _absorb(self, ended: deque[Step], most: int) -> bool:
+        done = self.overflow.absorb(ended, self._spool.room, most)
+        self._running.forget_ended(most // LEAST * 2)  # else those that were moved would be held here
+        return done
 
     def _meanwhile(self) -> None:
         """Keep memory free while the server takes its time."""
@@ -451,7 +423,7 @@ class Delivery:
         posting = self._posting
         if posting is not None and posting.stored is None:
             self._pending.appendleft(posting)
-        self._notices.clear()
+        self._running.clear()
         lost = 0
         while self._pending or self._ended or self._next_up is not None or len(self.overflow):
             batch = self._pending.popleft() if self._pending else None
@@ -487,7 +459,7 @@ class Delivery:
     def orphan(self) -> None:
         """In a forked child: forget everything, without closing what the parent uses."""
         self._pending.clear()
-        self._later.clear()
+        self._running.clear()
         self._posting = None
         if self._client is not None:
             self._client.forsake()

@@ -111,7 +111,7 @@ class Overflow:
         with self._counting:
             return self._moved + sum(map(len, list(self._hands.values()))) + len(ended)
 
-    def absorb(self, ended: deque[Step], room: Callable[[], int], most: int = CHUNK) -> bool:
+    def absorb(self, ended: deque[Step], room: Callable[[], int], most: int) -> bool:
         """Move the steps that wait longest out of memory; False where the disk can't take them: then all is as before.
 
         `room` says how many bytes the disk may still take, `most` how many are put aside at once.

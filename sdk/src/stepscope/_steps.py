@@ -22,6 +22,10 @@ KINDS: Final = frozenset(
 _modules = sys.modules
 
 
+LEAST: Final = 700
+"""Bytes that a step is counted with when nothing was set."""
+
+
 class _Unset:
     __slots__ = ()
 
@@ -138,7 +142,7 @@ class Step(Fields):
         self._adrift = False
         self._seq = 0
         self._sent_at = 0.0
-        self._size = 700
+        self._size = LEAST
 
     def __repr__(self) -> str:
         return f"<Step {self._name!r} {self.span_id} of trace {self.trace_id}>"
