@@ -17,7 +17,7 @@ from tests.client import Client, Service, in_process, lasting_database
 from tracer.access import passwords
 from tracer.access.invitations import What, make_invitation, make_setup
 from tracer.access.people import Place, Role, add_person, person_by_email, set_role
-from tracer.access.throttle import Throttle
+from tracer.access.throttle import ANYWHERE, BY_ADDRESS, FROM_HERE, Throttle
 from tracer.auth import COOKIE
 from tracer.errors import BadRequest, TooManyTries
 from tracer.store.models import invitation, person, project, sign_in
@@ -204,6 +204,21 @@ class TestThrottle:
             throttle.failed("ada", f"10.0.0.{number}")
         with pytest.raises(TooManyTries):
             throttle.check("ada", "::1")
+
+    def test_R64_tries_that_are_made_at_once_count_before_their_answer_is_known(self) -> None:
+        throttle = Throttle()
+        for _ in range(FROM_HERE):
+            throttle.begin("ada", "::1")
+        with pytest.raises(TooManyTries):
+            throttle.begin("ada", "::1")
+        for number in range(BY_ADDRESS - FROM_HERE):
+            throttle.begin(f"n{number}", "::1")
+        with pytest.raises(TooManyTries):
+            throttle.begin("eve", "::1")
+        for _ in range(3 * ANYWHERE):
+            throttle.begin("bob", "::2")
+            throttle.passed("bob", "::2")
+        assert throttle._tries[("", "::2")].count == 0
 
     def test_it_remembers_a_bounded_number_of_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tracer.access.throttle.MOST", 30)

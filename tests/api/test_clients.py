@@ -110,8 +110,16 @@ class TestStartUp:
         assert client.patch("/api/public/media/abc", json={}).status_code == 204
 
     @pytest.mark.parametrize("path", ["/api/public/ingestion", "/api/public/media", "/api/3.0/mlflow/traces"])
-    @pytest.mark.parametrize("body", [b"", b"[", b"[]", b"1", b'{"batch": 7, "trace": []}', b"[" * 100_000])
-    def test_odd_bodies_are_refused_kindly(self, client: Client, path: str, body: bytes) -> None:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(b"", b"[", b"[]", b"1", b'{"batch": 7, "trace": []}', b"[" * 100_000),
+            b'{"batch": [{"id": "\\ud800"}], "sha256Hash": "\\ud800", "trace": {"trace_info": {"a": "\\ud800"}}}',
+            b'{"batch": [{"id": 1%s}], "trace": {"trace_info": {"a": 1%s}}}' % (b"0" * 40, b"0" * 5000),
+        ],
+        ids=["nothing", "cut", "list", "number", "odd kinds", "deep", "surrogates", "huge numbers"],
+    )
+    def test_R54_odd_bodies_are_refused_kindly(self, client: Client, path: str, body: bytes) -> None:
         answer = client.post(path, content=body, headers={"content-type": JSON})
         assert answer.status_code < 500, answer.text
 

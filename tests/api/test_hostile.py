@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -190,6 +191,27 @@ class TestTexts:
         client.store(one)
         found = client.trace(one["traceId"])
         assert found["spans"][0]["name"] == name.replace("\0", "␀")
+
+    def test_R37_R10_a_name_that_no_index_can_hold_costs_neither_its_neighbours_nor_the_lists(
+        self, client: Client
+    ) -> None:
+        pick = random.Random(7)
+        texts = ["".join(map(chr, pick.choices(range(0x20000, 0x2A000), k=size))) for size in (600, 3_000, 100_000)]
+        longest = make.span("n" * 200_000, status=2)
+        longest["status"]["message"] = "m" * 1_100_000
+        spans = [make.span("before"), *map(make.span, texts), longest, make.span("after")]
+        client.store(*spans)
+        named = {one["trace_id"]: one["name"] for one in client.traces()}
+        assert len(named) == 6
+        for one, text in zip(spans[1:4], texts, strict=True):
+            assert named[one["traceId"]] == text[:499] + "…"
+            assert client.trace(one["traceId"])["spans"][0]["name"] == text
+        cut = client.trace(longest["traceId"])["spans"][0]
+        assert (len(cut["name"]), cut["name"][-2:], len(cut["status_message"])) == (131_072, "n…", 1_048_576)
+        assert "cut" in cut["flags"]
+        assert (
+            client.get(f"/p/{slug_of(client)}/traces/{longest['traceId']}/steps/{longest['spanId']}").status_code == 200
+        )
 
     @pytest.mark.parametrize(
         "text", ["\ufeffBOM", "\u202eevil\u2066", "👩\u200d🚀", "e\u0301", "\uffff\ufffe", "𝄞", "\x1b[31m"]

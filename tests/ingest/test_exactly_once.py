@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,9 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import NewDatabase
 from tests.ingest.reference import Expected, Sent, expected
+from tracer.errors import BadPayload
 from tracer.ingest.apply import Applier
 from tracer.ingest.prepare import PreparedSpan, prepare
+from tracer.ingest.writer import Writer
 from tracer.otlp.records import Attributes, Scope, SpanRecord
 from tracer.prices import PriceBook
 from tracer.queries.scope import EVERYTHING
@@ -140,6 +144,29 @@ def databases(database_url: str) -> Iterator[Databases]:
     store = Store(url, read_connections=2)
     yield Databases(store)
     store.close()
+
+
+def test_R10_a_value_that_the_database_cannot_hold_is_refused_for_good_and_costs_no_neighbour(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres's indexes are the narrowest; ingest cuts what goes there, which is lifted here."""
+    monkeypatch.setattr("tracer.ingest.columns.TRACE_NAME_LIMIT", 1 << 20)
+    long = "".join(map(chr, random.Random(7).choices(range(0x20000, 0x2A000), k=3_000)))
+    url = parse_database_url(new_database("postgresql"))
+    migrate(url)
+    store = Store(url, read_connections=1)
+    writer = Writer(store, prices=PRICES, on_commit=lambda _: None)
+    batches = [[prepared(Sent(trace, 1, None, name, 1, 2))] for trace, name in ((1, "a"), (2, long), (3, "c"))]
+    waiting = [writer.submit(batch) for batch in batches]
+    writer.start()
+    try:
+        assert [waiting[number].result(20).count for number in (0, 2)] == [0, 0]
+        with pytest.raises(BadPayload, match="cannot be stored"):
+            waiting[1].result(20)
+        assert writer.problem is None
+    finally:
+        writer.stop()
+        store.close()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)

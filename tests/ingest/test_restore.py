@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,17 @@ def test_a_line_is_read_whole() -> None:
 def test_a_line_that_cannot_be_is_refused_with_its_number(change: dict[str, Any]) -> None:
     with pytest.raises(BadPayload, match="Line 2"):
         read_lines(as_bytes(line(), line(**change)))
+
+
+def test_R24_millions_of_empty_lines_cost_no_memory_and_are_counted() -> None:
+    body = b"\n" * 4_000_000 + b" \t \r\n" * 3 + b"{}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadPayload, match="Line 4000004 "):
+            read_lines(body)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def complaint(read: Callable[[], object]) -> str:

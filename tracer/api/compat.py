@@ -6,9 +6,9 @@ lists them by client.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from tracer import __version__
@@ -151,6 +151,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 async def _json(request: Request) -> Any:
     try:
-        return json.loads(await request.body())
+        # What comes back in an answer has to be text that UTF-8 can say, and numbers that every reader can hold.
+        return msgspec.json.decode(await request.body())
     except (ValueError, RecursionError):
         raise BadRequest("The body is no JSON.") from None

@@ -8,6 +8,7 @@ from typing import Any
 from tracer.ingest.prepare import NO_PRICE, PreparedSpan, as_json
 from tracer.ingest.rollup import SpanFacts
 from tracer.otlp.dialects import READER_VERSION
+from tracer.otlp.text import cut
 from tracer.store.bodies import Place
 from tracer.store.models import TRACE_COLUMNS as ALL_TRACE_COLUMNS
 from tracer.store.spans import NO_USAGE
@@ -145,13 +146,17 @@ def _of_few(span: PreparedSpan) -> tuple[Any, ...]:
     )
 
 
+TRACE_NAME_LIMIT = 500
+"""Characters of a step's name that a trace is called by: Postgres's indexes hold no more than some 2,700 bytes."""
+
+
 def facts_of(span: PreparedSpan) -> SpanFacts:
     """What the roll-up takes from a span that is being written."""
     record, facts = span.record, span.facts
     return SpanFacts(
         record.span_id,
         record.parent_id,
-        record.name,
+        cut(record.name, TRACE_NAME_LIMIT),
         +span.status,
         record.start_time,
         record.end_time or None,
@@ -171,7 +176,7 @@ def facts_of_row(row: Any) -> SpanFacts:
     return SpanFacts(
         row.span_id,
         row.parent_id,
-        row.name,
+        cut(row.name, TRACE_NAME_LIMIT),
         row.status,
         row.start_time,
         row.end_time,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from tracer.errors import TracerError, Unavailable
+from tracer.errors import BadPayload, TracerError, Unavailable
 from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.locks import TRACES_LOCKED_ONE_BY_ONE
 from tracer.ingest.prepare import PreparedSpan
@@ -23,7 +23,7 @@ from tracer.ingest.tombstones import DELETED, prune_tombstones
 from tracer.otlp.decode import Rejections
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
-from tracer.store.engine import Store
+from tracer.store.engine import Store, too_large
 from tracer.store.migrate import revisions
 from tracer.store.sql import Sql
 from tracer.units import MINUTE
@@ -260,7 +260,8 @@ class Writer:
                 return
             if len(group) == 1:
                 logger.exception("a batch could not be written; its sender was told so")
-                group[0].done.set_exception(problem)
+                told = BadPayload("A value in it cannot be stored; nothing of this request was.")
+                group[0].done.set_exception(told if too_large(problem) else problem)
                 return
             # One batch is at fault: written one by one, the others are kept.
             for job in group:

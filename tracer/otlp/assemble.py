@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from tracer.otlp.records import AnyValue, Attributes, Flag, SpanRecord
+from tracer.otlp.text import cut
 
 MAX_INT64 = 2**63 - 1
 MAX_INT16 = 2**15 - 1
 BAD_TRACE_ID = "trace id must be 16 bytes, not all zero"
 BAD_SPAN_ID = "span id must be 8 bytes, not all zero"
+NAME_LIMIT, MESSAGE_LIMIT = 1 << 17, 1 << 20
+"""Characters of a span's name and of its status message that are kept: lists carry them."""
+
 NO_TRACE = bytes(16)
 NO_SPAN = bytes(8)
 
@@ -57,7 +61,10 @@ def span_kind(number: int) -> int:
 
 
 def finish(span: SpanRecord) -> SpanRecord:
-    """Hold times to what the databases can hold, undo a span that names itself as its parent, and note both."""
+    """Hold times and texts to what can be kept, undo a span that names itself as its parent, and note it."""
+    if len(span.name) > NAME_LIMIT or len(span.status_message) > MESSAGE_LIMIT:
+        span.name, span.status_message = cut(span.name, NAME_LIMIT), cut(span.status_message, MESSAGE_LIMIT)
+        span.flags |= Flag.CUT
     if span.start_time > MAX_INT64 or span.end_time > MAX_INT64:
         span.start_time, span.end_time = min(span.start_time, MAX_INT64), min(span.end_time, MAX_INT64)
         span.flags |= Flag.TIME_CLAMPED

@@ -35,6 +35,8 @@ class Flag(IntFlag):
     """The span named itself as its parent: it is kept as a root."""
     RULED = 64
     """A rule of its project hid or left out part of it."""
+    CUT = 128
+    """Its name or its status message was longer than is kept, and was cut with a mark."""
 
 
 @dataclass(slots=True)

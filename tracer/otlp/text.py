@@ -20,3 +20,8 @@ def clean(text: str) -> str:
         except UnicodeEncodeError:
             text = SURROGATE.sub("\ufffd", text)
     return text
+
+
+def cut(text: str, limit: int) -> str:
+    """A text of `limit` characters at the most; the last one says that it goes on."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -63,17 +63,16 @@ def change_password(
     throttle = cast(Throttle, request.app.state.throttle)
     address = address_of(request)
     try:
-        throttle.check(person.email, address)
+        throttle.begin(person.email, address)
         with store.reading() as connection:
             found = password_of(connection, person.email)
         stored = found[1] if found is not None else None
         if stored is not None and not is_right(stored, current):
-            throttle.failed(person.email, address)
             raise BadRequest("This is not your present password.", field="current")
+        throttle.passed(person.email, address)
         hashed = hash_password(password, email=person.email)
     except TracerError as problem:
         return _page(request, refused=problem)
-    throttle.passed(person.email, address)
     with store.writing() as connection:
         set_password(connection, person.id, hashed)
         close_sessions(connection, person.id)

@@ -86,17 +86,15 @@ def _open(request: Request, email: str, password: str, token: str) -> str:
     """Begin a session; raises NotSignedIn, and TooManyTries for who guesses."""
     throttle = cast(Throttle, request.app.state.throttle)
     address = address_of(request)
-    throttle.check(email, address)
+    throttle.begin(email, address)
     store = _store(request)
     with store.reading() as connection:
         of_token = token_id(connection, token) if token else None
         found = password_of(connection, email) if email else None
     if token:
         if of_token is None:
-            throttle.failed("", address)
             raise NotSignedIn(WRONG_TOKEN, field="token")
     elif not is_right(found[1] if found is not None else None, password) or found is None:
-        throttle.failed(email, address)
         raise NotSignedIn(WRONG, field="password")
     throttle.passed(email, address)
     with store.writing() as connection:

@@ -34,6 +34,7 @@ FLAGS = {
     "no_end": "It was sent without an end time.",
     "negative_duration": "It was sent with an end before its start; its duration counts as 0.",
     "key_repeated": "Some attributes were sent more than once; the later ones are kept as key#2, key#3.",
+    "cut": "The name or the status message was longer than is kept, and was cut.",
     "time_clamped": "A time lay beyond what can be stored and was held to that.",
     "ruled": "A rule of its project was applied: part of what was sent may be hidden or left out.",
     "self_parent": "It named itself as its parent, so it stands at the top.",

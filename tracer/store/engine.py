@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -136,11 +136,24 @@ def away(problem: DBAPIError) -> bool:
         return problem.connection_invalidated
     import psycopg  # 8 MB that SQLite has no use for
 
+    if isinstance(original, psycopg.errors.ProgramLimitExceeded):
+        return False  # what was to be written is too large, and will be tomorrow
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         return True
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientResources):
         return True
     return problem.connection_invalidated
+
+
+def too_large(problem: Exception) -> bool:
+    """True where a value is larger than the database can hold, or none that it knows: sent again, it is so again."""
+    if isinstance(problem, DataError):
+        return True
+    if not isinstance(problem, DBAPIError) or isinstance(problem.orig, sqlite3.Error):
+        return False
+    import psycopg
+
+    return isinstance(problem.orig, psycopg.errors.ProgramLimitExceeded)
 
 
 def reason(problem: DBAPIError) -> str:
