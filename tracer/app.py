@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
@@ -98,6 +99,8 @@ from tracer.prices import PriceBook
 from tracer.search.worker import BESIDE_AFTER_S, Indexer, cores
 from tracer.settings import Settings
 from tracer.store.engine import Store
+from tracer.zone import COOKIE as ZONE_COOKIE
+from tracer.zone import use_zone
 
 if TYPE_CHECKING:
     from tracer.access.oidc import OpenId
@@ -122,6 +125,7 @@ async def authorize(request: Request) -> None:
     if needed is None:
         raise Forbidden("This address has no right assigned to it.")
     state = request.app.state
+    use_zone(unquote(request.cookies.get(ZONE_COOKIE, "")))
     caller: Caller | None = identify_at_once(request, state.doors)
     if caller is None:
         caller = await to_thread.run_sync(identify, request, state.doors)

@@ -20,8 +20,8 @@ from tracer.units import (
     format_cost,
     format_count,
     format_duration,
-    rfc3339,
 )
+from tracer.zone import local_text, zone_label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -116,7 +116,7 @@ def _figure(chart: Chart, found: Metrics, search: Callable[[Series], str | None]
         drawn = [(line, values) for line, values in drawn if any(value for _, value in values)]
     for line, values in drawn:
         points: dict[str, Any] = {
-            "x": [rfc3339(at) for at, _ in values],
+            "x": [local_text(at) for at, _ in values],
             "y": [value / scale for _, value in values],
             "text": [chart.shown(value) for _, value in values],
             "name": line.name,
@@ -139,8 +139,8 @@ def _figure(chart: Chart, found: Metrics, search: Callable[[Series], str | None]
         legend={"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top", "traceorder": "normal"},
         xaxis={
             "type": "date",
-            "range": [rfc3339(found.since), rfc3339(found.until)],
-            "hoverformat": "%d %b %H:%M UTC" if found.interval < 24 * HOUR else "%a %d %b",
+            "range": [local_text(found.since), local_text(found.until)],
+            "hoverformat": f"%d %b %H:%M {zone_label(found.until)}" if found.interval < 24 * HOUR else "%a %d %b",
         },
         yaxis={
             "rangemode": "tozero",

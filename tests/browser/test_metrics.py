@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.service import Sent, Service, Trace
 
 HOUR = 3_600 * 10**9
+
+
+def begin_of(address: str) -> float:
+    """The `from` of an address, in seconds."""
+    [begin] = parse_qs(urlsplit(address).query)["from"]
+    return datetime.fromisoformat(begin).timestamp()
 
 
 def test_charts_are_drawn_zoomed_kept_and_lead_to_the_traces_behind_a_point(
@@ -51,6 +59,19 @@ def test_charts_are_drawn_zoomed_kept_and_lead_to_the_traces_behind_a_point(
     assert "from=" in href
     page.keyboard.press("Escape")
     expect(page.locator("#zoomed")).to_be_hidden()
+    page.context.add_cookies([{"name": "stepscope_zone", "value": "Asia%2FTokyo", "url": service.url}])
+    page.reload()
+    expect(charts).to_have_attribute("data-drawn", "true")
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(page.locator("#zoomed .when")).to_contain_text("JST")
+    again = page.locator("[data-zoom-here]").get_attribute("href") or ""
+    assert abs(begin_of(again) - begin_of(href)) < 60, "the same time, whatever the clocks show"
+    page.get_by_role("button", name="Local times").press("Enter")
+    expect(page.get_by_role("button", name="UTC: show times of")).to_be_visible()
+    expect(charts).to_have_attribute("data-drawn", "true")
 
     with page.expect_download() as download:
         page.get_by_role("button", name="PNG of Latency").click()

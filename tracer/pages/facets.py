@@ -19,7 +19,8 @@ from tracer.queries.rows import Facet, Facets
 from tracer.queries.traces import NEWEST_FIRST
 from tracer.search.parse import read_search
 from tracer.search.tree import negated
-from tracer.units import DAY, UnixNanos, rfc3339
+from tracer.units import DAY, UnixNanos
+from tracer.zone import local_text
 
 router = APIRouter(include_in_schema=False)
 
@@ -146,7 +147,7 @@ def _bars(found: Facets, first: UnixNanos, last: UnixNanos) -> list[Bar]:
     for bar in found.bars:
         begin = max(first, bar.time)
         end = min(last, bar.time + found.interval)
-        moment = rfc3339(bar.time)
+        moment = local_text(bar.time)
         words = moment[:10] if found.interval >= DAY else moment[:16].replace("T", " ")
         failed = f", {bar.errors:,} failed" if bar.errors else ""
         bars.append(

@@ -24,6 +24,7 @@ from tracer.resources import resource_dir
 from tracer.settings import Settings
 from tracer.store.engine import Store
 from tracer.units import UnixNanos, format_bytes, format_cost, format_count, format_duration, rfc3339
+from tracer.zone import local_text, zone_label, zone_name
 
 PAGE_HEADERS = {
     "Cache-Control": "private, no-cache",
@@ -55,6 +56,8 @@ FILTERS: dict[str, Callable[..., object]] = {
     "bytes": format_bytes,
     "rfc3339": rfc3339,
     "moment": words.moment,
+    "local": local_text,
+    "zone": zone_label,
     "name": words.name_of,
     "plural": words.plural,
     "score": words.score_words,
@@ -78,6 +81,8 @@ NAMES: dict[str, object] = {
     "ROUTES": ROUTES,
     "SETTINGS": SETTINGS,
     "changed": changed,
+    "zone_name": zone_name,
+    "zone_label": zone_label,
     "RANGES": ranges.LENGTHS,
 }
 """What templates may call by name."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tracer.errors import BadRequest
 from tracer.units import DAY, HOUR, UnixNanos, parse_rfc3339, rfc3339
+from tracer.zone import with_zone
 
 LENGTHS: dict[str, tuple[int, str]] = {
     "1h": (HOUR, "Last hour"),
@@ -64,10 +65,10 @@ def read_range(word: str | None, since: str | None, until: str | None, *, now: U
 
 
 def read_moment(text: str | None, field: str) -> UnixNanos | None:
-    """Read a moment of an address; without a time zone it is UTC. Raises BadRequest for anything else."""
+    """Read a moment of an address; without a time zone it is of the reader's. Raises BadRequest for anything else."""
     if not text:
         return None
     try:
-        return parse_rfc3339(text)
+        return parse_rfc3339(with_zone(text))
     except (ValueError, OverflowError):
         raise BadRequest(f"{text[:60]!r} is no time: write it as 2026-11-22T14:00Z.", field=field) from None

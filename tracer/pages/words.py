@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tracer.otlp.dialects.reading import Usage
 from tracer.queries.rows import Partial, TraceRow
-from tracer.units import DAY, HOUR, MINUTE, SECOND, NanoUsd, UnixNanos, format_cost, format_count, rfc3339
+from tracer.units import DAY, HOUR, MINUTE, SECOND, NanoUsd, UnixNanos, format_cost, format_count
+from tracer.zone import local_text, zone_label
 
 KINDS: dict[str, tuple[str, str]] = {
     "chain": ("C", "chain"),
@@ -95,7 +96,7 @@ def ago(instant: UnixNanos | int, now: UnixNanos | int) -> str:
     """Say how long ago something was; a date when it is over a week, or lies ahead by over a minute."""
     age = int(now) - int(instant)
     if age < -MINUTE or age >= 7 * DAY:
-        return rfc3339(instant)[:10]
+        return local_text(instant)[:10]
     if age < 2 * SECOND:
         return "just now"
     if age < MINUTE:
@@ -108,10 +109,8 @@ def ago(instant: UnixNanos | int, now: UnixNanos | int) -> str:
 
 
 def moment(instant: UnixNanos | int) -> str:
-    """An instant to the millisecond in UTC: `2026-11-22 14:03:11.482 UTC`."""
-    text = rfc3339(instant).removesuffix("Z")
-    whole, _, decimals = text.partition(".")
-    return f"{whole.replace('T', ' ')}.{decimals[:3].ljust(3, '0')} UTC"
+    """An instant to the millisecond in the reader's zone: `2026-11-22 14:03:11.482 UTC`."""
+    return f"{local_text(instant).replace('T', ' ')} {zone_label(instant)}"
 
 
 def token_total(usage: Usage | None) -> int | None:

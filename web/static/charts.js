@@ -2,6 +2,7 @@
 // all; a click on a point leads to the traces behind it.
 
 import { byId, near, say } from "./dom.js";
+import { instant, local, zoneLabel } from "./zone.js";
 
 /**
  * What we use of plotly.js.
@@ -66,21 +67,10 @@ function coloured(figure) {
     font: { family: getComputedStyle(document.body).fontFamily, color: ink, size: 12 },
     hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink, size: 12 } },
     legend: { ...figure.layout.legend, font: { color: quiet, size: 11 } },
-    xaxis: { ...figure.layout.xaxis, ...axis, showgrid: false, ...(zoom ? { range: zoom.map(moment) } : {}) },
+    xaxis: { ...figure.layout.xaxis, ...axis, showgrid: false, ...(zoom ? { range: zoom.map(local) } : {}) },
     yaxis: { ...figure.layout.yaxis, ...axis },
   };
   return { data, layout };
-}
-
-/** An instant as plotly writes it, in UTC. @param {number} millis */
-function moment(millis) {
-  return new Date(millis).toISOString().replace("Z", "");
-}
-
-/** @param {string} text */
-function instant(text) {
-  const iso = text.replace(" ", "T");
-  return Date.parse(/Z$/.test(iso) ? iso : `${iso.length === 10 ? `${iso}T00:00` : iso}Z`);
 }
 
 /** @param {Figure} figure */
@@ -108,14 +98,15 @@ async function show(range) {
   following = true;
   for (const [id, figure] of drawn) {
     await plotly().relayout(byId(`plot-${id}`), {
-      "xaxis.range": range ? range.map(moment) : figure.layout.xaxis.range,
+      "xaxis.range": range ? range.map(local) : figure.layout.xaxis.range,
     });
   }
   following = false;
   zoomed.hidden = !range;
   if (!range) return;
-  const [from, to] = range.map((at) => `${moment(at).slice(0, 19)}Z`);
-  const words = `${from?.slice(0, 16).replace("T", " ")} – ${to?.slice(0, 16).replace("T", " ")} UTC`;
+  const [from, to] = range.map((at) => `${new Date(at).toISOString().slice(0, 19)}Z`);
+  const [begin, end] = range.map((at) => local(at).slice(0, 16).replace("T", " "));
+  const words = `${begin} – ${end} ${zoneLabel}`;
   const said = zoomed.querySelector("span");
   if (said) said.textContent = words;
   say(`Zoomed to ${words}`);

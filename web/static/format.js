@@ -1,5 +1,7 @@
 // How people read numbers: the same words as tracer/units.py and tracer/pages/words.py, which a test compares.
 
+import { local } from "./zone.js";
+
 /**
  * @param {number} number a whole number
  * @returns {string} with a comma every three digits
@@ -46,11 +48,11 @@ export function cost(cost) {
 /**
  * @param {number} then Unix milliseconds
  * @param {number} now Unix milliseconds
- * @returns {string} `just now`, `12 s ago`, `4 min ago`, `3 h ago`, `2 d ago`, else the date in UTC
+ * @returns {string} `just now`, `12 s ago`, `4 min ago`, `3 h ago`, `2 d ago`, else the date in the page's zone
  */
 export function ago(then, now) {
   const age = now - then;
-  if (age < -60e3 || age >= 7 * 86400e3) return new Date(then).toISOString().slice(0, 10);
+  if (age < -60e3 || age >= 7 * 86400e3) return local(then).slice(0, 10);
   if (age < 2e3) return "just now";
   if (age < 60e3) return `${Math.floor(age / 1e3)} s ago`;
   if (age < 3600e3) return `${Math.floor(age / 60e3)} min ago`;

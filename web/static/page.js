@@ -3,6 +3,7 @@
 import { commands } from "./commands.js";
 import { byId, htmx, near, recall, remember, say, serverNow } from "./dom.js";
 import { ago, duration } from "./format.js";
+import { startSwitch } from "./zone.js";
 
 /* The stream. hx-sse connects when `connect` is fired, reconnects by itself once it has been connected, and lets go
    of the connection while the tab is hidden; a tab that opens hidden connects when it is first looked at. */
@@ -73,6 +74,8 @@ theme.addEventListener("click", () => {
   say(theme.title);
 });
 showTheme();
+
+startSwitch(byId("zone"));
 
 /* Copying, dismissing, and menus that close. */
 

@@ -1,6 +1,7 @@
 // What people add to a trace: scores of steps and of the whole, tags, a name, a note, links. Said in dialogs, by keyboard.
 
 import { byId, make, near, recall, remember, say } from "./dom.js";
+import { zone } from "./zone.js";
 
 /** @typedef {import("./tree.js").Tree} Tree */
 
@@ -207,7 +208,12 @@ async function ask(dialog, place, method, given) {
 
 /** A date as the reader writes it. @param {string} instant */
 function day(instant) {
-  return new Date(instant).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+  return new Date(instant).toLocaleDateString(undefined, {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    timeZone: zone,
+  });
 }
 
 /** @param {HTMLDialogElement} dialog @param {string} words */
