@@ -11,6 +11,7 @@ from tests.client import Client, Service, on_one_database
 from tests.make import SECOND, Message
 from tracer.pages.steps import changes
 from tracer.queries.scope import EVERYTHING
+from tracer.queries.self_time import self_times
 from tracer.queries.step_table import step_table
 from tracer.units import DAY, HOUR, UnixNanos, rfc3339
 
@@ -122,3 +123,42 @@ def test_a_line_leads_to_the_traces_with_that_step(client: Client) -> None:
     html = client.get(f"/p/{client.project}/steps", params=asked).text
     found = [client.get(unescape(link)).text for link in re.findall(r'href="([^"]*/traces\?[^"]*slow[^"]*)"', html)]
     assert [page.count('<tr id="t-') for page in found] == [3, 1]
+
+
+def test_what_a_step_took_itself_is_told_with_its_part_of_its_chain(client: Client, service: Service) -> None:
+    def step(name: str, parent: Message | None, begin: int, end: int, **having: str) -> Message:
+        more = {} if parent is None else {"trace": parent["traceId"], "parent": parent["spanId"]}
+        named = {key.replace("__", "."): value for key, value in having.items()}
+        return make.span(name, start=NOON + begin * SECOND, end=NOON + end * SECOND, having=named, **more)
+
+    root = step("answer", None, 0, 10)
+    plan = step("plan", root, 1, 5)
+    # Two at once, one of them beyond its parent's end.
+    inside = [step("look_up", plan, 2, 4), step("look_up", plan, 3, 6)]
+    other = step("another chain", None, 0, 90)
+    client.store(root, plan, *inside, other)
+    with service.store.reading() as conn:
+        project = conn.exec_driver_sql(f"SELECT id FROM project WHERE name = '{client.project}'").scalar_one()
+        found = self_times(
+            conn, scope=EVERYTHING, project_id=project, since=UnixNanos(NOON), until=UnixNanos(NOON + HOUR)
+        )
+    steps = {name: step for (name, _, _), step in found.steps.items()}
+    assert found.traces == 2
+    assert {name: (one.count, one.took // SECOND) for name, one in steps.items()} == {
+        "answer": (1, 6),
+        "plan": (1, 1),
+        "look_up": (2, 5),
+        "another chain": (1, 90),
+    }
+    assert steps["look_up"].each == 2.5 * SECOND
+    assert steps["answer"].share == 6 / 12
+    assert steps["another chain"].share == 1
+    assert steps["answer"].cost_share is None
+    page = client.get(
+        f"/p/{client.project}/steps",
+        params={"from": rfc3339(NOON), "to": rfc3339(NOON + HOUR), "sort": "self"},
+    )
+    rows = Rows(page.text).rows
+    assert [row.split()[1] for row in rows] == ["another", "answer", "look_up", "plan"]
+    assert "2.50 s" in rows[2]
+    assert "42 %" in rows[2]

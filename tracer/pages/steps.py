@@ -15,6 +15,7 @@ from tracer.pages.search_text import of_one_step, term
 from tracer.pages.words import KINDS, token_total
 from tracer.queries.projects import project_by_slug, projects
 from tracer.queries.rows import Figures, ProjectRow, StepLine, StepTable
+from tracer.queries.self_time import SelfTime, SelfTimes, self_times
 from tracer.queries.step_table import newest_runs, step_table
 from tracer.search.tree import show
 from tracer.units import NanoUsd, format_duration
@@ -38,6 +39,9 @@ SORTS: dict[str, Callable[[StepLine], float]] = {
     "tokens": lambda line: token_total(line.now.usage) or 0,
     "cost": lambda line: line.now.cost or 0,
 }
+
+BY_SELF = "self"
+"""The order by what the newest runs tell, not the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,17 @@ class StepsPage:
     """Kinds that there are."""
     runs: dict[str, str]
     """The newest trace of each chain, by its name."""
+    own: SelfTimes
+    """Where the time of the newest runs went."""
 
     @property
     def query(self) -> dict[str, str | None]:
         """The address's query."""
         return {**self.range.query, "kind": self.kind, "sort": None if self.sort == "time" else self.sort}
 
-    @property
-    def cost(self) -> int:
-        """What all lines of the table cost."""
-        return sum(line.now.cost or 0 for line in self.table.lines)
+    def self_time(self, line: StepLine) -> SelfTime | None:
+        """What a step took itself in the newest runs; None when none of them has it."""
+        return _own(self.own, line)
 
     def search(self, line: StepLine, *, failed: bool = False) -> str:
         """The search for the traces with such a step."""
@@ -92,8 +97,8 @@ def show_steps(
     request: Request, slug: str, range: str | None = None, kind: str | None = None, sort: str = "time"
 ) -> Response:
     """The table of steps; `sort` is a column, the largest first."""
-    if sort not in SORTS:
-        raise BadRequest(f"{sort[:20]!r} is no column: use one of {', '.join(SORTS)}.", field="sort")
+    if sort not in (*SORTS, BY_SELF):
+        raise BadRequest(f"{sort[:20]!r} is no column: use one of {', '.join((*SORTS, BY_SELF))}.", field="sort")
     if kind is not None and kind not in KINDS:
         raise BadRequest(f"{kind[:20]!r} is no kind: use one of {', '.join(KINDS)}.", field="kind")
     given = request.query_params
@@ -103,7 +108,9 @@ def show_steps(
         project = project_by_slug(conn, scope=scope, slug=slug)
         table = step_table(conn, scope=scope, project_id=project.id, since=shown.since, until=shown.until)
         wanted = [line for line in table.lines if kind is None or line.kind == kind]
-        wanted.sort(key=lambda line: (line.other, -SORTS[sort](line), line.name or "", line.model or ""))
+        own = self_times(conn, scope=scope, project_id=project.id, since=shown.since, until=shown.until)
+        weight = SORTS.get(sort, lambda line: found.took if (found := _own(own, line)) else 0)
+        wanted.sort(key=lambda line: (line.other, -weight(line), line.name or "", line.model or ""))
         names = [line.name for line in wanted[:SHOWN] if line.name is not None]
         page = StepsPage(
             project=project,
@@ -116,9 +123,14 @@ def show_steps(
             lines=wanted[:SHOWN],
             left=max(0, len(wanted) - SHOWN),
             kinds=[word for word in KINDS if any(line.kind == word for line in table.lines)],
+            own=own,
             runs=newest_runs(conn, scope=scope, project_id=project.id, names=names),
         )
     return render(request, "steps/steps.html", page)
+
+
+def _own(own: SelfTimes, line: StepLine) -> SelfTime | None:
+    return None if line.other or line.name is None else own.steps.get((line.name, line.model, line.kind))
 
 
 def changes(line: StepLine) -> list[Change]:
