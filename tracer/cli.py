@@ -52,6 +52,7 @@ def cli() -> None:
 @_database_settings
 @_setting("base_path", "PATH")
 @_setting("allowed_hosts", "NAMES")
+@_setting("embed_origins", "ORIGINS")
 @_setting("sign_in", "auto|on|off")
 @_setting("oidc_issuer", "URL")
 @_setting("oidc_client_id", "NAME")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,10 +142,18 @@ def _limited(receive: Receive, headers: Headers) -> Receive:
     return counted
 
 
+def embedded(origins: Sequence[str]) -> dict[str, str]:
+    """The headers of a page that pages of these origins may show in a frame."""
+    ancestors = " ".join(("'self'", *origins))
+    return {"Content-Security-Policy": POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {ancestors}")}
+
+
 def mark(headers: MutableHeaders, request_id: str) -> None:
     """Add what every answer carries: the security headers and the request's id."""
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
+    if "frame-ancestors 'self'" in headers["content-security-policy"]:
+        del headers["x-frame-options"]  # it knows no origins
     headers.setdefault("x-request-id", request_id)
 
 

@@ -7,6 +7,7 @@ A setting comes from a flag, else from `STEPSCOPE_<NAME>`, else from a TOML file
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ PREFIX = "STEPSCOPE_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CLIENT_VARIABLES = frozenset({"endpoint", "project", "api_key", "disabled", "instrument", "config"})
 """`STEPSCOPE_*` variables that belong to the SDK, or that say where the settings are."""
+
+
+_ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII)
 
 
 def default_data_folder() -> Path:
@@ -86,6 +90,11 @@ class Settings(BaseSettings):
         (),
         description="Host names, beside loopback's and `host`, by which browsers may reach this server; "
         "words with commas between them.",
+    )
+    embed_origins: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (),
+        description="Origins such as https://wiki.example.com whose pages may show a trace in a frame, by a read-only "
+        "link; words with commas between them (default: none).",
     )
     sign_in: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -168,6 +177,14 @@ class Settings(BaseSettings):
         value = value.rstrip("/")
         if value and (not value.startswith("/") or "//" in value or any(c in value for c in "?#\\ ")):
             raise ValueError("must be a path such as /stepscope")
+        return value
+
+    @field_validator("embed_origins")
+    @classmethod
+    def _embed_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError("must be origins such as https://wiki.example.com")
         return value
 
     @field_validator("data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from sqlalchemy import update
 
 from tests import make
 from tests.api.test_traces import error_of
-from tests.client import Client, Guarded, on_one_database
+from tests.client import Client, Guarded, in_process, on_one_database
+from tracer.access.tokens import ensure_admin_token
 from tracer.api import schemas
 from tracer.auth import ROUTES, SHARED_ROUTES, Right
 from tracer.store.models import share
@@ -120,3 +122,37 @@ def test_only_pages_that_read_are_open_to_the_reader_of_a_link(client: Client) -
 def test_a_link_that_cannot_be_is_refused_with_the_field_named(client: Client, field: str, value: Any) -> None:
     answer = client.post("/api/v1/shares", json={"trace_id": make.new_trace_id(), field: value})
     error_of(answer, 422, "invalid", field)
+
+
+def test_s45_a_page_elsewhere_may_show_the_trace_of_a_link_in_a_frame_where_its_origin_is_allowed_to(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    origin = "https://wiki.example.com"
+    with (
+        in_process(
+            f"sqlite:///{tmp_path}/s.db", host="0.0.0.0", embed_origins=(origin,), trusted_proxies=("127.0.0.1",)
+        ) as running,
+        Client(running.url) as client,
+    ):
+        token = ensure_admin_token(running.store)
+        assert token is not None
+        at = Guarded(running, client, token)
+        trace, _, slug = stored(at)
+        path = path_of(shared(at, trace))
+        plain, secure = client.get(path), client.get(path, headers={"x-forwarded-proto": "https"})
+        assert "SameSite=lax" in plain.headers["set-cookie"]
+        cookie = secure.headers["set-cookie"]
+        assert all(word in cookie for word in ("SameSite=none", "Secure", "HttpOnly", "Partitioned"))
+        client.cookies.clear()
+        shown = client.get(f"/p/{slug}/traces/{trace}", headers={"cookie": cookie.partition(";")[0]})
+        assert f"frame-ancestors 'self' {origin}" in shown.headers["content-security-policy"]
+        assert "x-frame-options" not in shown.headers
+        # Nobody else's pages: not those of who signed in, and no other page.
+        for address in (f"/p/{slug}/traces/{trace}", f"/p/{slug}/traces", "/sign-in"):
+            other = client.get(address, headers={"x-api-key": token})
+            assert "frame-ancestors 'none'" in other.headers["content-security-policy"], address
+            assert other.headers["x-frame-options"] == "DENY"
+    trace, _, slug = stored(guarded)
+    came = guarded.client.get(path_of(shared(guarded, trace)))
+    page = guarded.client.get(f"/p/{slug}/traces/{trace}", headers={"cookie": came.headers["set-cookie"].split(";")[0]})
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
@@ -110,8 +112,44 @@ def test_the_page_finds_the_stream_again_after_the_server_was_away(
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
 
-def test_s16_everything_works_below_a_base_path(page: Page, new_service: Callable[..., Service]) -> None:
-    service = new_service("--base-path", "/tools/scope")
+class OtherPage(ThreadingHTTPServer):
+    """A web server of somebody else, with one page."""
+
+    html = ""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), OtherAnswer)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+
+class OtherAnswer(BaseHTTPRequestHandler):
+    """Gives the page for whatever is asked."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        html = self.server.html if isinstance(self.server, OtherPage) else ""
+        self.wfile.write(b"<!doctype html><link rel=icon href=data:,>" + html.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def other() -> Iterator[OtherPage]:
+    """A page of another origin."""
+    with OtherPage() as running:
+        yield running
+        running.shutdown()
+
+
+def test_s16_s45_everything_works_below_a_base_path_and_a_trace_in_the_frame_of_another_page(
+    page: Page, new_service: Callable[..., Service], watched: Watched, other: OtherPage
+) -> None:
+    watched.allowed = ("asked http://localhost", "frame-ancestors")
+    service = new_service("--base-path", "/tools/scope", "--embed-origins", f"http://localhost:{other.server_port}")
     assert service.url.endswith("/tools/scope")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -134,6 +172,16 @@ def test_s16_everything_works_below_a_base_path(page: Page, new_service: Callabl
     page.goto(f"{service.url}/traces/{trace.id}?span={root.id}&view=tree")
     expect(page.get_by_role("tab", name="Tree", exact=True)).to_have_attribute("aria-selected", "true")
     assert not [address for address in asked if not address.startswith(service.url)]
+
+    link = service.post("/api/v1/shares", {"trace_id": trace.id})["url"]
+    other.html = f"<iframe src='{link}' width='900' height='500'></iframe>"
+    frame = page.frame_locator("iframe")
+    page.goto(f"http://localhost:{other.server_port}/")
+    expect(frame.locator("h1")).to_contain_text("answer")
+    frame.get_by_role("treeitem", name="draft").click()
+    expect(frame.locator("#step h2")).to_contain_text("draft")
+    with page.expect_event("console", lambda message: "frame-ancestors" in message.text):
+        page.goto(f"http://127.0.0.1:{other.server_port}/")
 
 
 def test_a_tab_that_opens_hidden_takes_no_connection_until_it_is_looked_at(page: Page, service: Service) -> None:

@@ -32,6 +32,8 @@ def open_shared(request: Request, token: str) -> Response:
         slug = projects(conn, scope=Scope(frozenset({link.project_id})))[0].slug
     answer = RedirectResponse(url(request, "/p/{slug}/traces/{trace_id}", slug=slug, trace_id=link.trace_id), 303)
     if not request.app.state.open_server:
+        # In a frame of another site a browser sends only cookies that say so, and those over HTTPS alone.
+        framed = request.url.scheme == "https" and bool(request.app.state.settings.embed_origins)
         answer.set_cookie(
             f"{SHARED_COOKIE}_{link.trace_id}",
             token,
@@ -39,8 +41,11 @@ def open_shared(request: Request, token: str) -> Response:
             path=f"{base_path(request)}/p/{slug}",
             secure=request.url.scheme == "https",
             httponly=True,
-            samesite="lax",
+            samesite="none" if framed else "lax",
         )
+        if framed:
+            name, value = answer.raw_headers[-1]
+            answer.raw_headers[-1] = (name, value + b"; Partitioned")
     answer.headers["Referrer-Policy"] = "no-referrer"
     answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from tracer.errors import BadRequest, NotFound
+from tracer.guard import embedded
 from tracer.pages import reading as content
 from tracer.pages.addresses import origin
 from tracer.pages.conversation import call_before
@@ -29,6 +30,7 @@ from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.queries.steps import is_missing, steps_of
 from tracer.queries.steps import step as load_step
 from tracer.queries.within import find_within
+from tracer.settings import Settings
 from tracer.units import Nanos, format_duration
 
 _AS_TEXT = PAGE_HEADERS | {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -145,7 +147,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         missing=missing,
         score_names=names,
     )
-    answer = render(request, "traces/trace.html", page)
+    answer = render(request, "traces/trace.html", page, headers=_framing(request))
     _skeletons(request).make(trace, rows)  # the page's script asks for it next
     return answer
 
@@ -234,6 +236,12 @@ def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None
     else:
         body = gzip.decompress(body)
     return Response(body, media_type="application/json", headers=headers)
+
+
+def _framing(request: Request) -> dict[str, str]:
+    """Whoever came by a link may read the trace in another page's frame, where that page's origin is allowed to."""
+    origins = cast(Settings, request.app.state.settings).embed_origins
+    return embedded(origins) if origins and caller_of(request).kind in ("link", "owner") else {}
 
 
 def _skeletons(request: Request) -> SkeletonCache:
