@@ -128,7 +128,7 @@ def test_a_line_leads_to_the_traces_with_that_step(client: Client) -> None:
 def test_what_a_step_took_itself_is_told_with_its_part_of_its_chain(client: Client, service: Service) -> None:
     def step(name: str, parent: Message | None, begin: int, end: int, **having: str) -> Message:
         more = {} if parent is None else {"trace": parent["traceId"], "parent": parent["spanId"]}
-        named = {key.replace("__", "."): value for key, value in having.items()}
+        named: dict[str, make.Value] = {key.replace("__", "."): value for key, value in having.items()}
         return make.span(name, start=NOON + begin * SECOND, end=NOON + end * SECOND, having=named, **more)
 
     root = step("answer", None, 0, 10)

@@ -109,7 +109,12 @@ def show_steps(
         table = step_table(conn, scope=scope, project_id=project.id, since=shown.since, until=shown.until)
         wanted = [line for line in table.lines if kind is None or line.kind == kind]
         own = self_times(conn, scope=scope, project_id=project.id, since=shown.since, until=shown.until)
-        weight = SORTS.get(sort, lambda line: found.took if (found := _own(own, line)) else 0)
+
+        def took_itself(line: StepLine) -> float:
+            found = _own(own, line)
+            return found.took if found else 0
+
+        weight = SORTS.get(sort, took_itself)
         wanted.sort(key=lambda line: (line.other, -weight(line), line.name or "", line.model or ""))
         names = [line.name for line in wanted[:SHOWN] if line.name is not None]
         page = StepsPage(
