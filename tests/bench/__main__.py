@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.bench import (
     finding,
+    finding_peers,
     floor,
     live,
     pages,
@@ -44,6 +45,7 @@ SECTIONS = (
     "sustained",
     "export",
     "peers",
+    "finding-peers",
     "sdk",
 )
 
@@ -53,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--spans", type=int, default=60_000, help="spans of one run (default: %(default)s)")
     parser.add_argument("--peer-spans", type=int, default=8_000, help="as many for others (default: %(default)s)")
+    parser.add_argument("--peers-find", type=int, default=98_000, help="to be found in others (default: %(default)s)")
     parser.add_argument("--stored", type=int, default=10_000_000, help="spans stored before (default: %(default)s)")
     parser.add_argument("--stored-postgres", type=int, default=1_000_000, help="on Postgres (default: %(default)s)")
     parser.add_argument("--exported", type=int, default=1_000_000, help="spans taken out (default: %(default)s)")
@@ -91,6 +94,8 @@ def main() -> None:
         sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
     if "peers" in options.only:
         peers.report(streams, spans=options.peer_spans, runs=options.runs)
+    if "finding-peers" in options.only:
+        finding_peers.report(spans=options.peers_find)
 
 
 def ingest(streams: list[list[Body]], *, spans: int, runs: int) -> None:

@@ -47,9 +47,16 @@ class Asker:
         """The answer and how long it took, in ms; raises RuntimeError when it is refused."""
         body = None if asked.body is None else json.dumps(asked.body)
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        method = "GET" if body is None else "POST"
         began = time.perf_counter()
-        self._connection.request("GET" if body is None else "POST", asked.path, body, headers)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request(method, asked.path, body, headers)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # closed while nothing was asked: once more, afresh
+            self._connection.close()
+            began = time.perf_counter()
+            self._connection.request(method, asked.path, body, headers)
+            answer = self._connection.getresponse()
         data = answer.read()
         took = (time.perf_counter() - began) * 1_000
         if answer.status != 200:

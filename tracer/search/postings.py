@@ -2,7 +2,8 @@
 
 A document is one side of one entry of a segment, `entry << 2 | side`, in 16 bits. A *posting* is a term's documents:
 a byte for the width of the gaps, the first document in two bytes, then the gaps in one or two bytes each. A *block* is
-the terms of a range, in order, and their postings, compressed as a whole. All numbers are little-endian.
+the terms of a range, in order, and their postings, each compressed as a whole: that a term is not there is told without
+its postings. All numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from operator import sub
@@ -104,23 +105,28 @@ class Block:
     """A block opened: its terms, and the postings among which each is found."""
 
     def __init__(self, data: bytes) -> None:
-        self._raw = _decompressed(data)
-        self._number, length = _head.unpack_from(self._raw)
-        self._ends_at = _head.size + length
-        self._starts = self._ends_at + 4 * self._number
+        self._data = data
+        self._number, length = _head.unpack_from(data)
+        self._postings_at = _head.size + length
+        self._words = _decompressed(data[_head.size : self._postings_at])
 
     @cached_property
     def terms(self) -> list[bytes]:
         """Every term, in order."""
-        return self._raw[_head.size : self._ends_at].split(b"\0")
+        return self._words.split(b"\0")
+
+    @cached_property
+    def _raw(self) -> bytes:
+        """Where each posting ends, then the postings."""
+        return _decompressed(self._data[self._postings_at :])
 
     @cached_property
     def _ends(self) -> array[int]:
-        return _numbers("I", self._raw[self._ends_at : self._starts])
+        return _numbers("I", self._raw[: 4 * self._number])
 
     def find(self, term: bytes) -> bytes | None:
         """A term's posting; None when no document holds it."""
-        if self._raw.find(term, _head.size, self._ends_at) < 0:  # most often so, and told before all terms are made
+        if term not in self._words:  # most often so, and told before all terms are made
             return None
         place = bisect_left(self.terms, term)
         return self._posting(place) if place < len(self.terms) and self.terms[place] == term else None
@@ -128,7 +134,7 @@ class Block:
     def beginning(self, prefix: bytes) -> list[bytes]:
         """The postings of the terms with this beginning."""
         found = list[bytes]()
-        if self._raw.find(prefix, _head.size, self._ends_at) < 0:
+        if prefix not in self._words:
             return found
         for place in range(bisect_left(self.terms, prefix), len(self.terms)):
             if not self.terms[place].startswith(prefix):
@@ -139,15 +145,15 @@ class Block:
     def postings(self) -> list[Posting]:
         """Every term with its posting."""
         starts = (0, *self._ends)
-        raw, base = self._raw, self._starts
+        raw, base = self._raw, 4 * self._number
         return [
             (term, raw[base + starts[place] : base + end])
             for place, (term, end) in enumerate(zip(self.terms, self._ends, strict=True))
         ]
 
     def _posting(self, place: int) -> bytes:
-        start = self._ends[place - 1] if place else 0
-        return self._raw[self._starts + start : self._starts + self._ends[place]]
+        base, start = 4 * self._number, self._ends[place - 1] if place else 0
+        return self._raw[base + start : base + self._ends[place]]
 
 
 def blocks(postings: Iterable[Posting], *, level: int) -> Iterator[tuple[bytes, bytes]]:
@@ -161,13 +167,13 @@ def blocks(postings: Iterable[Posting], *, level: int) -> Iterator[tuple[bytes, 
         documents.append(posting)
         size += len(term) + len(posting) + 5
         if size >= BLOCK_SIZE:
-            yield terms[0], compress(_raw_block(terms, documents))
+            yield terms[0], _block(terms, documents, compress)
             terms, documents, size = list[bytes](), list[bytes](), 0
     if terms:
-        yield terms[0], compress(_raw_block(terms, documents))
+        yield terms[0], _block(terms, documents, compress)
 
 
-def _raw_block(terms: list[bytes], documents: list[bytes]) -> bytes:
-    joined_terms = b"\0".join(terms)
-    ends = _raw("I", accumulate(map(len, documents)))
-    return b"".join((_head.pack(len(terms), len(joined_terms)), joined_terms, ends, *documents))
+def _block(terms: list[bytes], documents: list[bytes], compress: Callable[[bytes], bytes]) -> bytes:
+    words = compress(b"\0".join(terms))
+    postings = compress(b"".join((_raw("I", accumulate(map(len, documents))), *documents)))
+    return b"".join((_head.pack(len(terms), len(words)), words, postings))
