@@ -141,7 +141,7 @@ class TestMany:
 
     def test_a_request_that_would_delete_more_than_it_says_is_refused(self, client: Client) -> None:
         client.store(make.span())
-        refusal(client.delete("/api/v1/traces"), 400, "project")
+        refusal(client.delete("/api/v1/traces"), 422, "project")
         refusal(client.delete("/api/v1/traces", params={"project": "nobody has this"}), 404, "project")
         named = {"project": client.project}
         refusal(client.delete("/api/v1/traces", params={**named, "q": "status:eror"}), 400, "q")

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from tests import make
 from tests.client import Client, Service, on_one_database
 from tracer.api import schemas
-from tracer.api.examples import ANSWERS, BODIES, PARAMETERS
+from tracer.api.examples import ANSWERS, BODIES, CURSORS, PARAMETERS
 
 pytestmark = on_one_database
 
@@ -61,6 +61,31 @@ def test_examples_are_what_is_asked_and_answered(service: Service) -> None:
             assert not errors, key
             checked += 1
     assert checked > 40
+
+
+@pytest.mark.parametrize("path", [*CURSORS, "/api/v1/traces"])
+def test_the_example_of_a_cursor_is_one_of_that_list(client: Client, path: str) -> None:
+    one = make.span(having={"session.id": "s"})
+    other = make.span()
+    client.store(one, other)
+    named = {"trace_id": one["traceId"], "session_id": "s"}
+    traces = {"a": one["traceId"], "b": other["traceId"]} if path.endswith("/compare") else {}
+    cursor = CURSORS.get(path, PARAMETERS["cursor"])
+    client.read(path.format_map(named), project=client.project, cursor=cursor, **traces)
+
+
+@pytest.mark.parametrize("value", [False, "1"])
+def test_what_is_no_number_in_json_is_none(client: Client, value: object) -> None:
+    asked: list[tuple[str, str, str, dict[str, object]]] = [
+        ("POST", "/api/v1/keys", "days", {"project": client.project, "name": "k", "right": "read"}),
+        ("POST", "/api/v1/keys/1/rotate", "keep_old_hours", {}),
+        ("POST", "/api/v1/shares", "days", {"trace_id": "ab" * 16}),
+        ("PUT", "/api/v1/rules", "retention_days", {}),
+    ]
+    for method, path, field, body in asked:
+        answer = client.request(method, path, params={"project": client.project}, json={**body, field: value})
+        assert answer.status_code == 422, path
+        assert answer.json()["error"]["field"] == field
 
 
 def test_each_refusal_is_told_of_in_its_form(operations: list[tuple[tuple[str, str], dict[str, Any]]]) -> None:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracer.access.audit import tell
-from tracer.alerts.change import read_rule, save_alert, try_webhook
+from tracer.alerts.change import LONGEST_WINDOW, read_rule, save_alert, try_webhook
 from tracer.alerts.keep import drop_alert, mute_alert
 from tracer.alerts.rows import Alert, AlertEvent, Measure, Side, alert_by_id, alerts, history
 from tracer.alerts.watch import Watcher
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
+from tracer.api.numbers import A_NUMBER, LAST_NUMBER
 from tracer.api.traces import REFUSALS, Limit, ProjectName, Reader, read_moment
 from tracer.queries.projects import project_by_name
 from tracer.queries.views import view_by_id
@@ -43,15 +44,20 @@ class AlertIn(BaseModel):
         },
     )
 
-    view_id: int = Field(ge=1, le=LAST_ID, description="A saved view; the alert is its project's.")
+    view_id: Annotated[int, Field(ge=1, le=LAST_NUMBER), A_NUMBER] = Field(
+        description="A saved view; the alert is its project's."
+    )
     name: str = Field(max_length=200)
     measure: Measure = Field(
         description="`count` of traces, `error_rate` in percent, `p95_ms`, `cost_usd`, or the mean of a `score`."
     )
     score: str | None = Field(None, max_length=200, description="The score's name.")
     side: Side = "above"
-    threshold: float
-    window_minutes: int = Field(description="How far back is measured, up to 7 days.")
+    threshold: Annotated[float, A_NUMBER]
+    window_minutes: Annotated[int, A_NUMBER] = Field(
+        description="How far back is measured, up to 7 days.",
+        json_schema_extra={"minimum": 1, "maximum": LONGEST_WINDOW},
+    )
     url: str | None = Field(
         None, max_length=2000, description="The webhook; never shown again. Without one a changed alert keeps its own."
     )
@@ -62,7 +68,7 @@ class MuteIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"until": "2026-11-24T08:00:00Z"}})
 
-    until: str | None = Field(max_length=60)
+    until: str | None = Field(max_length=60, json_schema_extra={"format": "date-time"})
 
 
 @router.get("/alerts", response_model=schemas.Alerts)

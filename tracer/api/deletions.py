@@ -63,7 +63,7 @@ def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = Non
 @router.delete("/traces", response_model=schemas.Deletion, responses=ACCEPTED)
 def delete_traces(
     request: Request,
-    project: ProjectName = None,
+    project: Annotated[str, Query(max_length=400, description="The project whose traces are to be deleted.")],
     q: SearchText = "",
     since: Annotated[Moment, Query(alias="from", description="Traces that started then or later.")] = None,
     until: Annotated[Moment, Query(alias="to", description="Traces that started before.")] = None,
@@ -79,8 +79,6 @@ def delete_traces(
 
     A text that the index of words does not have yet is not found; `/api/v1/status` says how far it is.
     """
-    if project is None:
-        raise BadRequest("Name the project whose traces are to be deleted.", field="project")
     reader = Reader(request)
     search = asked(q, reader)
     deleter: Deleter = request.app.state.deleter

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from tracer.api.answers import JSON
-from tracer.api.examples import ANSWERS, BODIES, PARAMETERS
+from tracer.api.examples import ANSWERS, BODIES, CURSORS, PARAMETERS
 from tracer.otlp.addresses import is_otlp
 
 REFUSALS = {
@@ -65,6 +65,8 @@ def _refusals(path: str, operation: dict[str, Any]) -> None:
 def _examples(key: tuple[str, str], operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         example = PARAMETERS.get(parameter["name"])
+        if parameter["name"] == "cursor":
+            example = CURSORS.get(key[1], example)
         if example is None:
             example = parameter["schema"].get("default")
         if example is not None and "examples" not in parameter["schema"]:

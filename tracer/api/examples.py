@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from tracer.queries.cursor import Cursor, write_cursor
+
 TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN_ID: Final = "00f067aa0ba902b7"
 PROJECT: Final = "support-bot"
@@ -17,7 +19,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "project": PROJECT,
     "order": "-start_time",
     "limit": 50,
-    "cursor": "k6stc3RhcnRfdGltZc8YerkBAAAAAAE",
+    "cursor": write_cursor(Cursor("-start_time", 1_795_437_485_000_000_000, 1)),
     "bodies": True,
     "user": "u-17",
     "user_id": "u-17",
@@ -44,6 +46,23 @@ PARAMETERS: Final[dict[str, Any]] = {
     "against": "0af7651916cd43dd8448eb211c80319c",
 }
 """By name; None stands for the parameter's default."""
+
+
+def _cursor(order: str, more: bytes = b"") -> str:
+    return write_cursor(Cursor(order, 1_795_437_485_000_000_000, 1, more))
+
+
+CURSORS: Final[dict[str, str]] = {
+    "/api/v1/spans": _cursor("spans -start_time", b"\0" * 8),
+    "/api/v1/traces/{trace_id}/spans": write_cursor(Cursor("tree", 50, 1)),
+    "/api/v1/sessions": _cursor("sessions"),
+    "/api/v1/sessions/{session_id}": _cursor("session"),
+    "/api/v1/users": _cursor("users"),
+    "/api/v1/scores": _cursor("scores"),
+    "/api/v1/compare": write_cursor(Cursor("compare", 50, 0)),
+    "/api/v1/audit": "4711",
+}
+"""`cursor` of the lists that have cursors of their own, by path."""
 
 SUMMARY: Final[dict[str, Any]] = {
     "trace_id": TRACE_ID,

@@ -35,7 +35,7 @@ TRACES_AT_ONCE = 100
     "/import",
     response_model=schemas.Import,
     openapi_extra={
-        "requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}
+        "requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": False}
     },
 )
 async def import_traces(request: Request) -> Response:

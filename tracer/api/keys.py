@@ -24,6 +24,7 @@ from tracer.access.keys import (
 from tracer.access.ring import KeyRing
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
+from tracer.api.numbers import A_NUMBER
 from tracer.api.traces import REFUSALS, ProjectName, Reader
 from tracer.auth import Caller
 from tracer.queries.projects import project_by_name
@@ -39,14 +40,19 @@ class KeyIn(BaseModel):
     """A key as it is asked for."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"project": "support-bot", "name": "web app", "right": "ingest"}}
+        extra="forbid",
+        json_schema_extra={"example": {"project": "support-bot", "name": "web app", "right": "ingest"}},
     )
 
     project: str = Field(min_length=1, max_length=200, pattern=r"\S", description="Made when it is not there yet.")
     name: str = Field(min_length=1, max_length=NAME_LIMIT, pattern=r"\S", description="What it is for.")
     right: KeyRight = Field(description="ingest: send spans and scores; read: see all; full: both, change and delete.")
-    days: int | None = Field(None, ge=1, le=LONGEST_DAYS, description="Days until it ends by itself.")
-    rate_limit: int | None = Field(None, ge=1, le=MOST_REQUESTS, description="Requests a minute.")
+    days: Annotated[int, Field(ge=1, le=LONGEST_DAYS), A_NUMBER] | None = Field(
+        None, description="Days until it ends by itself."
+    )
+    rate_limit: Annotated[int, Field(ge=1, le=MOST_REQUESTS), A_NUMBER] | None = Field(
+        None, description="Requests a minute."
+    )
 
 
 class RotateIn(BaseModel):
@@ -54,8 +60,8 @@ class RotateIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    keep_old_hours: int = Field(
-        0, ge=0, le=LONGEST_OVERLAP_HOURS, description="How long the secret before holds as well; 0 ends it at once."
+    keep_old_hours: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_HOURS), A_NUMBER] = Field(
+        0, description="How long the secret before holds as well; 0 ends it at once."
     )
 
 

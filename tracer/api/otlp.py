@@ -172,7 +172,7 @@ for _paths, _receiver in ((TRACES, receive_traces), (LOGS, receive_logs), (METRI
             _receiver,
             methods=["POST"],
             include_in_schema=_path.startswith("/v1/"),
-            openapi_extra={"requestBody": {"content": _bodies(_path), "required": _path not in METRICS}},
+            openapi_extra={"requestBody": {"content": _bodies(_path), "required": True}},
             responses={200: {"content": {JSON: OBJECT, PROTOBUF: BINARY}, "description": "It is on disk"}},
         )
 

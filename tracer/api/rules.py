@@ -18,7 +18,7 @@ from tracer.queries.projects import project_by_name
 
 router = APIRouter(prefix="/api/v1", tags=["privacy"], responses=REFUSALS)
 
-TEXT_LIMIT = 100_000
+TEXT_LIMIT = 50_000
 ProjectName = Annotated[str, Query(min_length=1, max_length=400, description="The project whose rules are meant.")]
 
 

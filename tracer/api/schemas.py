@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from tracer.api.numbers import A_NUMBER, LAST_NUMBER
+
 StatusWord = Literal["ok", "error", "unset", "running", "abandoned"]
 KindWord = Literal[
     "chain",
@@ -187,6 +189,10 @@ class Keys(Answer):
     next_cursor: str | None
 
 
+KEY_FORM = r"^(?=.*[^*\s])[^*]*(\*[^*]*){0,3}$"
+"""An attribute's name with up to three stars, and more than these."""
+
+
 class RulePattern(Answer):
     """A regular expression in RE2's syntax; what it finds becomes `[masked NAME]`."""
 
@@ -198,7 +204,7 @@ class RetentionTag(Answer):
     """How long traces with a tag are kept."""
 
     tag: str = Field(min_length=1, max_length=200, examples=["debug"])
-    days: int | None = Field(ge=1, le=36_500, description="null: for ever.")
+    days: Annotated[int, Field(ge=1, le=36_500), A_NUMBER] | None = Field(description="null: for ever.")
 
 
 class Rules(Answer):
@@ -208,22 +214,24 @@ class Rules(Answer):
         default_factory=list, max_length=4, description="Built-in masks, the same as the SDK's."
     )
     patterns: list[RulePattern] = Field(default_factory=list, max_length=50)
-    keys: list[str] = Field(
+    keys: list[Annotated[str, Field(json_schema_extra={"pattern": KEY_FORM, "maxLength": 500})]] = Field(
         default_factory=list, max_length=50, description="Attributes whose whole value is hidden; * is any characters."
     )
     content: bool = Field(
-        default=True, description="false: only what ran, when, and what it cost is stored, nothing that was said."
+        default=True,
+        strict=True,
+        description="false: only what ran, when, and what it cost is stored, nothing that was said.",
     )
-    retention_days: int | None = Field(default=None, ge=1, le=36_500, description="Days that traces are kept.")
+    retention_days: Annotated[int, Field(ge=1, le=36_500), A_NUMBER] | None = Field(
+        default=None, description="Days that traces are kept."
+    )
     retention_tags: list[RetentionTag] = Field(
         default_factory=list,
         max_length=50,
         description="Other days for traces that have a tag; of several tags the one that keeps it longest counts.",
     )
-    max_size: int | None = Field(
+    max_size: Annotated[int, Field(ge=10**6, le=LAST_NUMBER), A_NUMBER] | None = Field(
         default=None,
-        ge=10**6,
-        le=2**60,
         description="Bytes that the project may hold; beyond that the oldest traces go, those kept for ever last.",
     )
 
@@ -652,13 +660,19 @@ class OwnPrice(Answer):
     output: Dollars | None = None
     cached_input: Dollars | None = None
     cache_write: Dollars | None = None
-    from_: str | None = Field(None, alias="from", description="The day (UTC) from which on it holds; null for always.")
+    from_: str | None = Field(
+        None,
+        alias="from",
+        min_length=1,
+        description="The day (UTC) from which on it holds; null for always.",
+        json_schema_extra={"format": "date"},
+    )
 
 
 class OwnPrices(Answer):
     """Your own price table, in the file's order."""
 
-    items: list[OwnPrice] = Field(max_length=10_000)
+    items: list[OwnPrice] = Field(max_length=1_000)
 
 
 class Projects(Answer):

@@ -97,7 +97,15 @@ class ScoreIn(BaseModel):
     value: Annotated[
         Any,
         AfterValidator(_value),
-        WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "boolean"}, {"type": "string", "maxLength": 1000}]}),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": -1e300, "exclusiveMaximum": 1e300},
+                    {"type": "boolean"},
+                    {"type": "string", "minLength": 1, "maxLength": 1000},
+                ]
+            }
+        ),
     ]
     comment: str | None = Field(None, max_length=20_000)
     source: Literal["user", "reviewer", "code", "model"] = "code"
@@ -110,6 +118,9 @@ class ScoreIn(BaseModel):
     project: str | None = Field(None, max_length=400, description="As for spans; else the trace's own.")
 
 
+Tag = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": 200, "pattern": r"\S"})]
+
+
 class PatchIn(BaseModel):
     """What people say of a trace; what is left out stays, an empty text or list takes it away."""
 
@@ -117,7 +128,7 @@ class PatchIn(BaseModel):
         extra="forbid", json_schema_extra={"example": {"tags": ["golden"], "note": "Good example of a refund."}}
     )
 
-    tags: Annotated[list[str] | None, AfterValidator(_tags)] = Field(None, max_length=100)
+    tags: Annotated[list[Tag] | None, AfterValidator(_tags)] = Field(None, max_length=100)
     name: str | None = Field(None, max_length=200)
     note: str | None = Field(None, max_length=20_000)
 

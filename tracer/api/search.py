@@ -116,7 +116,9 @@ class ViewIn(BaseModel):
     )
 
     project: str = Field(max_length=400)
-    name: Annotated[str, AfterValidator(_name)] = Field(max_length=200)
+    name: Annotated[str, AfterValidator(_name)] = Field(
+        max_length=200, json_schema_extra={"minLength": 1, "pattern": r"\S"}
+    )
     q: str = Field("", max_length=4000)
     order: str = Field(NEWEST_FIRST, max_length=40, json_schema_extra={"enum": list(ORDERS)})
     columns: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)

@@ -11,6 +11,7 @@ from tracer.access.audit import tell
 from tracer.access.links import Link, links, make_link, revoke_link
 from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
+from tracer.api.numbers import A_NUMBER
 from tracer.api.scores import TraceHex
 from tracer.api.traces import REFUSALS, Reader
 from tracer.errors import NotFound
@@ -27,12 +28,15 @@ class ShareIn(BaseModel):
     """Which trace is to be seen by whoever has the link, and for how long."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "days": 7}}
+        extra="forbid",
+        json_schema_extra={"example": {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "days": 7}},
     )
 
     trace_id: TraceHex
     project: str | None = Field(None, max_length=400)
-    days: int = Field(7, ge=1, le=365, description="After so many days the link ends by itself.")
+    days: Annotated[int, Field(ge=1, le=365), A_NUMBER] = Field(
+        7, description="After so many days the link ends by itself."
+    )
 
 
 @router.post("/shares", response_model=schemas.NewShare)

@@ -39,7 +39,9 @@ TraceId = Annotated[str, Path(description="32 hex digits", examples=["4bf92f3577
 SpanId = Annotated[str, Path(description="16 hex digits", examples=["00f067aa0ba902b7"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at the most.")]
 CursorText = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
-Moment = Annotated[str | None, Query(max_length=60, examples=["2026-11-22T14:00:00Z"])]
+Moment = Annotated[
+    str | None, Query(max_length=60, examples=["2026-11-22T14:00:00Z"], json_schema_extra={"format": "date-time"})
+]
 SearchText = Annotated[
     str,
     Query(
