@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from playwright.sync_api import Page, expect
@@ -10,6 +11,7 @@ from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
 
 SECOND = 10**9
+MARKED = "[...CSS.highlights.get('found') ?? []].map(range => range.toString())"
 
 
 def fill(service: Service, project: str) -> list[Trace]:
@@ -74,6 +76,13 @@ def test_a_search_is_typed_mistyped_shared_and_taken_back(
     expect(page.locator("#q-problem")).to_contain_text("did you mean status")
     page.locator("#q").fill("status:error")
     expect(page.locator("#traces th a")).to_have_text(["refund"])
+    page.locator("#q").fill("refund -nowhere")
+    expect(page.locator("#list")).to_have_attribute("data-said", re.compile("refund"))
+    assert page.evaluate(MARKED) == ["refund", "refund"]
+    page.locator("#traces").get_by_role("link", name="refund").click()
+    expect(page.locator("#found")).to_have_text("1 of 1")
+    assert "refund it" in page.locator("#step").inner_text()
+    page.keyboard.press("Escape")
 
 
 def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.client import ROOT, Client, Guarded, Service, clean_environment, on_o
 from tests.search.test_rest import caught_up
 from tests.terminal.conftest import Place, command
 from tracer.pages.digest import BYTES_PER_TOKEN
+from tracer.search.tree import Says
 from tracer.sources.remote import RemoteSource
 from tracer.sources.source import Ask
 from tracer.terminal.commands import COMMANDS
@@ -70,6 +72,17 @@ def test_traces_are_lines_with_tabs_in_a_pipe_and_objects_as_json(place: Place) 
     assert place.said("traces", "--from", "1h") == ""
     wait_until(lambda: caught_up(client), "the index has caught up")
     assert len(place.said("traces", "older").splitlines()) == 2
+
+
+def test_words_that_were_searched_for_are_marked_and_shown_around(client: Client) -> None:
+    said: dict[str, make.Value] = {"input.value": "x " * 30 + "where is the Refund?", "output.value": "here"}
+    client.store(make.span("refund desk", having=said))
+    traces = client.read("/api/v1/traces", project=client.project)["items"]
+    shown = io.StringIO()
+    terminal = Console(width=200, file=shown, force_terminal=True, color_system="standard")
+    terminal.print(table_of(traces, 200, [Says("refund")]))
+    assert [one.lower() for one in re.findall(r"\x1b\[[\d;]*30;43m([^\x1b]*)\x1b", shown.getvalue())] == ["refund"] * 2
+    assert "where is the" in shown.getvalue()
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tracer.errors import BadSearch
 from tracer.queries.metrics import Only
 from tracer.search.parse import read_search
-from tracer.search.tree import Is, Node, Pattern, Step, all_of, conjuncts, negated, show
+from tracer.search.tree import Is, Node, Pattern, Step, all_of, conjuncts, negated, said, show
 
 
 def term(field: str, value: str) -> Node:
@@ -47,6 +47,12 @@ def behind(of: str, by: str | None, value: str | None, only: Only) -> str | None
             asked[by] = value
     terms += [term(field, text) for field, text in asked.items() if text is not None]
     return show(of_one_step(terms))
+
+
+def said_in(q: str) -> list[dict[str, str | bool]]:
+    """The words that a search asks for, the longest first, as scripts take them; not those that must not be there."""
+    found = sorted(said(_read(q)), key=lambda one: (-len(one.text), one.text))
+    return [{"text": one.text, "beginning": one.beginning} for one in found]
 
 
 def of_one_step(terms: Sequence[Node]) -> Node | None:

@@ -17,6 +17,7 @@ from tracer.ingest.samples import SAMPLES
 from tracer.pages.addresses import url
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, unix_now, wants_block
 from tracer.pages.ranges import Range, read_range
+from tracer.pages.search_text import said_in
 from tracer.pages.start import Start, start_of
 from tracer.queries.cursor import Page
 from tracer.queries.found import found_traces
@@ -85,6 +86,11 @@ class TraceListPage:
     may_write: bool = False
     views: Sequence[SavedView] = ()
     """Searches that people saved."""
+
+    @property
+    def said(self) -> list[dict[str, str | bool]]:
+        """The words that were searched for, the longest first: marked in the list, and looked for in its traces."""
+        return said_in(self.asked.q)
 
     @property
     def newest(self) -> UnixNanos | None:

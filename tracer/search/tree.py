@@ -173,6 +173,27 @@ def leaves(node: Node | None) -> Iterable[Leaf]:
             yield one
 
 
+def said(node: Node | None) -> list[Says]:
+    """The words that what is found has, or may have; not those that it must not have."""
+    found: dict[Says, None] = {}
+    waiting: list[tuple[Node, bool]] = [] if node is None else [(node, True)]
+    while waiting:
+        one, wanted = waiting.pop()
+        match one:
+            case Says():
+                if wanted:
+                    found[one] = None
+            case All() | Any():
+                waiting += [(part, wanted) for part in one.of]
+            case Not():
+                waiting.append((one.of, not wanted))
+            case Step() | Child():
+                waiting.append((one.of, wanted))
+            case _:
+                pass
+    return list(found)
+
+
 _PLAIN = re.compile(r"[^\s\x00-\x1f\"()*,:<>=\\-][^\s\x00-\x1f\"()*,\\]*")
 _PLAIN_KEY = re.compile(r"[^\s\x00-\x1f\"()*,:<>=!\\]+")
 _PLAIN_WORD = re.compile(r"\w+(?:[-'./]\w+)*")

@@ -10,7 +10,10 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from tracer.errors import NotFound, TracerError
+from tracer.errors import BadSearch, NotFound, TracerError
+from tracer.search.marks import around, places
+from tracer.search.parse import read_search
+from tracer.search.tree import Says, said
 from tracer.sources.source import Answer, Ask, Source
 from tracer.terminal import out
 
@@ -21,6 +24,8 @@ DROPPED = ("steps", "tokens", "cost", "started (UTC)", "duration", "status")
 """What a narrow terminal does without, the first first."""
 
 LEAST_NAME, GAP, SIGN = 14, 2, 2
+LEAST_SAID = 24
+FOUND = "bold black on yellow"
 EVERY_S = 1.0
 PATIENCE = 5
 """How often in a row a server may not answer before `tail` gives up."""
@@ -56,7 +61,7 @@ def show_traces(source: Source, ask: Ask, *, order: str, limit: int, as_json: bo
         if not rows:
             click.echo("No trace matches." if ask.q or ask.since or ask.until else "There are no traces yet.", err=True)
             return
-        terminal.print(table_of(rows, terminal.width), soft_wrap=False)
+        terminal.print(table_of(rows, terminal.width, _wanted(ask.q)), soft_wrap=False)
 
 
 def tail(source: Source, ask: Ask, *, as_json: bool, every: float = EVERY_S) -> None:
@@ -146,8 +151,11 @@ def _tell(trace: Answer, as_json: bool) -> None:
         out.console().print(text)
 
 
-def table_of(traces: Sequence[Answer], width: int) -> Table:
-    """The traces within a terminal's width: columns that have no room are left out, and names are cut."""
+def table_of(traces: Sequence[Answer], width: int, wanted: Sequence[Says] = ()) -> Table:
+    """The traces within a terminal's width: columns that have no room are left out, and names are cut.
+
+    Words that were searched for are marked, and shown where the traces' input or output has them, if there is room.
+    """
     cells = [_cells(trace) for trace in traces]
     widths = [max(len(name), *(len(row[place]) for row in cells)) for place, name in enumerate(COLUMNS)]
     widths[COLUMNS.index("status")] += SIGN
@@ -164,10 +172,41 @@ def table_of(traces: Sequence[Answer], width: int) -> Table:
     for place in places:
         justify: JustifyMethod = "right" if COLUMNS[place] in NUMBERS else "left"
         table.add_column(COLUMNS[place], justify=justify, no_wrap=True, overflow="ellipsis", width=widths[place])
+    left = width - sum(widths[place] + GAP for place in places)
+    shows = bool(wanted) and left >= LEAST_SAID
+    if shows:
+        table.add_column("said", no_wrap=True, overflow="ellipsis", width=left)
     for trace in traces:
         styled = _styled(trace)
-        table.add_row(*(styled[place] for place in places))
+        _mark(styled[name], wanted)
+        texts = [styled[place] for place in places]
+        table.add_row(*texts, *([_said(trace, wanted, left)] if shows else []))
     return table
+
+
+def _wanted(q: str) -> Sequence[Says]:
+    """The words of a search; none where another version's server reads more than this one."""
+    try:
+        return said(read_search(q))
+    except BadSearch:
+        return ()
+
+
+def _said(trace: Answer, wanted: Sequence[Says], width: int) -> Text:
+    """What a trace says around the first of the words; empty where none is in what is known of it here."""
+    for key in ("input_preview", "output_preview"):
+        line = out.line(trace[key] or "")
+        found = places(line, wanted)
+        if found:
+            text = Text(around(line, found[0], width)[0], "dim")
+            _mark(text, wanted)
+            return text
+    return Text()
+
+
+def _mark(text: Text, wanted: Sequence[Says]) -> None:
+    for start, end in places(text.plain, wanted):
+        text.stylize(FOUND, start, end)
 
 
 def _cells(trace: Answer) -> tuple[str, ...]:

@@ -9,6 +9,9 @@
 
 const KEY = "stepscope.journey";
 
+/** A trace's place in a list, whatever is searched for in it. @param {Journey} journey @param {string} here */
+const placeOf = (journey, here) => journey.traces.findIndex((address) => address.split("?")[0] === here);
+
 /** What a page of the list holds. @param {ParentNode} page @param {string} list @returns {Journey} */
 export function journeyOf(page, list) {
   const links = /** @type {NodeListOf<HTMLAnchorElement>} */ (page.querySelectorAll("#traces th a"));
@@ -53,13 +56,13 @@ async function read(address, base) {
  */
 export async function neighbour(here, way) {
   let journey = recallJourney();
-  if (!journey?.traces.includes(here)) {
+  if (!journey || placeOf(journey, here) < 0) {
     const list = here.replace(/\/[^/]*$/, "");
     journey = await read(list, list);
-    if (!journey?.traces.includes(here)) return null;
+    if (!journey || placeOf(journey, here) < 0) return null;
     keepJourney(journey);
   }
-  const at = journey.traces.indexOf(here) + way;
+  const at = placeOf(journey, here) + way;
   if (at >= journey.traces.length && journey.next) {
     const more = await read(journey.next, journey.list);
     if (more) {
@@ -74,6 +77,6 @@ export async function neighbour(here, way) {
 /** Where a trace stands in the list that the reader came from: `3 of 50`. @param {string} here */
 export function placeInList(here) {
   const journey = recallJourney();
-  const at = journey?.traces.indexOf(here) ?? -1;
+  const at = journey ? placeOf(journey, here) : -1;
   return journey && at >= 0 ? `${at + 1} of ${journey.traces.length}${journey.next ? "+" : ""}` : "";
 }

@@ -8,6 +8,7 @@ import { count, toggleFacets } from "./facets.js";
 import { focusBox } from "./finder.js";
 import { journeyOf, keepJourney } from "./journey.js";
 import { closePeek, togglePeek } from "./peek.js";
+import { markSaid } from "./said.js";
 import "./views.js";
 
 const AT_TOP = 60;
@@ -68,7 +69,9 @@ document.addEventListener("htmx:after:swap", () => {
     empty = false;
     togglePeek();
   }
+  markSaid();
 });
+markSaid();
 
 document.addEventListener("click", (event) => {
   if (!near(event, "#newer")) return;
