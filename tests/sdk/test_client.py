@@ -91,6 +91,23 @@ def test_a_conversation_has_all_its_turns_in_order(
     (session,) = reader.sessions()
     assert (session.session_id, session.trace_count, session.turns) == ("a/b c", 5, ())
     assert [turn.name for turn in reader.session("a/b c").turns] == [f"turn {n}" for n in range(5)]
+    assert [one.session_id for one in reader.sessions('name:"turn 3"')] == ["a/b c"]
+    assert list(reader.sessions("name:alone")) == []
+
+
+def test_figures_are_of_what_a_search_finds(client: Sender, reader: Client) -> None:
+    client.store(*(make.model_call() for _ in range(3)), make.span("plain", status=2))
+    at = {"since": "2020-01-01", "until": "2040-01-01", "project": client.project}
+    metrics = reader.metrics("kind:llm", by="model", **at)
+    assert (metrics.of, metrics.totals.count, metrics.totals.errors) == ("steps", 3, 0)
+    assert metrics.totals.tokens is not None
+    assert metrics.totals.tokens.total == 3 * 17
+    (series,) = metrics.series
+    assert (series.value, series.totals.count) == ("gpt-4o-mini", 3)
+    assert series.totals.duration_ms is not None
+    assert sum(point.count for point in series.points) == 3
+    assert series.points[0].time.tzinfo == UTC
+    assert reader.metrics(of="traces", **at).totals.errors == 1
 
 
 def test_a_list_makes_a_data_frame(client: Sender, reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,10 +190,73 @@ class Session(Record):
     turns: tuple[Trace, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True)
+class Percentiles:
+    """Milliseconds: the mean is exact, percentiles of steps are within 3 %."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Figures(Record):
+    """What a number of steps, or of traces, comes to; None where none told of it."""
+
+    count: int
+    errors: int
+    duration_ms: Percentiles | None
+    time_to_first_token_ms: Percentiles | None
+    tokens: Tokens | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True)
+class Point(Figures):
+    """Those that began in one interval; `time` is its beginning."""
+
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Series(Record):
+    """Those that share a value (None: that have none); with `other` all that have no series of their own."""
+
+    value: str | None
+    other: bool
+    totals: Figures
+    points: tuple[Point, ...] = field(repr=False)
+    """The oldest first; intervals without any are left out."""
+
+
+@dataclass(frozen=True)
+class Metrics(Record):
+    """Figures over a time, by interval and by value. Where not all was counted, `searched_to` says how far it went."""
+
+    project: str
+    of: str
+    """`steps` or `traces`."""
+    by: str | None
+    interval: str
+    searched_to: datetime | None
+    totals: Figures
+    series: tuple[Series, ...] = field(repr=False)
+
+
 _TIMES = frozenset(
-    ("start_time", "end_time", "created_at", "updated_at", "first_seen", "last_seen", "first_start", "last_start")
+    (
+        *("start_time", "end_time", "created_at", "updated_at", "first_seen", "last_seen", "first_start", "last_start"),
+        *("time", "searched_to"),
+    )
 )
-_LISTS: dict[str, type[Record]] = {"scores": ScoreSum, "spans": Span, "turns": Trace}
+_LISTS: dict[str, type[Record]] = {
+    "scores": ScoreSum,
+    "spans": Span,
+    "turns": Trace,
+    "series": Series,
+    "points": Point,
+}
 
 
 def read(kind: type[R], told: Mapping[str, Any]) -> R:
@@ -212,6 +275,10 @@ def _value(kind: type[Record], name: str, value: Any) -> Any:
         return read_time(value)
     if name == "tokens":
         return Tokens(**{key: value.get(key) for key in Tokens.CLASSES})
+    if name == "totals":
+        return read(Figures, value)
+    if issubclass(kind, Figures) and name in ("duration_ms", "time_to_first_token_ms"):
+        return Percentiles(**{key: value[key] for key in ("mean", "p50", "p95", "p99")})
     if name in _LISTS:
         return tuple(read(_LISTS[name], entry) for entry in value)
     if kind is Span and name in ("input", "output"):

@@ -1,4 +1,4 @@
-"""Read what was recorded: traces, spans, conversations and scores of a Stepscope server, as typed records.
+"""Read what was recorded: traces, spans, conversations, scores and metrics of a server, as typed records.
 
 from stepscope.client import Client
 
@@ -22,7 +22,22 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from ._config import load
 from ._http import read_retry_after
-from ._records import Project, Record, Score, ScoreSum, Session, Span, Tokens, Trace, read
+from ._records import (
+    Figures,
+    Metrics,
+    Percentiles,
+    Point,
+    Project,
+    Record,
+    Score,
+    ScoreSum,
+    Series,
+    Session,
+    Span,
+    Tokens,
+    Trace,
+    read,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +45,15 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "Client",
+    "Figures",
+    "Metrics",
     "Pages",
+    "Percentiles",
+    "Point",
     "Project",
     "Score",
     "ScoreSum",
+    "Series",
     "Session",
     "Span",
     "Tokens",
@@ -203,6 +223,7 @@ class Client:
 
     def sessions(
         self,
+        q: str = "",
         *,
         user: str | None = None,
         project: str | None = None,
@@ -210,8 +231,8 @@ class Client:
         until: datetime | str | None = None,
         limit: int | None = None,
     ) -> Pages[Session]:
-        """A project's conversations, that with the newest trace first."""
-        asked = {**self._asked("", project, since, until), "user": user}
+        """A project's conversations, that with the newest trace first; those with a trace that a search finds."""
+        asked = {**self._asked(q, project, since, until), "user": user}
         return Pages(self, Session, "/api/v1/sessions", asked, limit)
 
     def session(self, session_id: str, *, project: str | None = None) -> Session:
@@ -224,6 +245,26 @@ class Client:
             turns += page["items"]
             cursor = page["next_cursor"]
         return read(Session, {**told, "turns": turns})
+
+    def metrics(
+        self,
+        q: str = "",
+        *,
+        by: str | None = None,
+        of: str | None = None,
+        interval: str | None = None,
+        project: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int = 10,
+    ) -> Metrics:
+        """Counts, errors, durations, tokens and cost of a project over a time: the last day unless told otherwise.
+
+        Of steps `by` name, kind, model or status; of traces by name, user, tag, environment, release, service or
+        status. `interval` is such as `1h` or `1d`; `limit` series at most. With a search, of what it finds.
+        """
+        asked = {**self._asked(q, project, since, until), "by": by, "of": of, "interval": interval, "limit": limit}
+        return read(Metrics, self._get("/api/v1/metrics", asked))
 
     def scores(
         self, *, trace_id: str | None = None, project: str | None = None, limit: int | None = None
