@@ -13,6 +13,7 @@ from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.service import AnyValue, Sent, Service, Trace
+from tests.counts import counted
 
 HOSTILE = (
     "<img src=x onerror=alert(1)><script>alert(2)</script>\"'><svg onload=alert(3)> {{7*7}} "
@@ -196,6 +197,40 @@ def test_a_tab_that_opens_hidden_takes_no_connection_until_it_is_looked_at(page:
     page.evaluate("window.looked = true; document.dispatchEvent(new Event('visibilitychange'))")
 
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
+AWAY = """
+Object.defineProperty(document, 'hidden', {get: () => window.away === true, configurable: true});
+document.addEventListener('ready', () => setTimeout(() => {
+  if (location.search.includes('order')) return;
+  window.away = true;
+  document.dispatchEvent(new Event('visibilitychange'));
+}), true);
+"""
+"""Whoever opens the next tab leaves the one before, which has its stream by then."""
+
+
+def test_open_tabs_leave_another_its_connections_and_ask_nothing(page: Page, service: Service, project: str) -> None:
+    service.send(Trace(), Sent("before"), project=project)
+    address = f"{service.url}/p/{project}/traces"
+    context = page.context
+    context.add_init_script(AWAY)
+    # A browser has six connections for all of them.
+    others = [context.new_page() for _ in range(counted(6, 12))]
+    for number, other in enumerate(others):
+        other.goto(f"{service.url}/start" if number else address, wait_until="commit")
+    page.goto(f"{address}?order=start_time")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    for other in others:
+        other.wait_for_function("window.away === true")
+    asked: list[str] = []
+    for other in others:
+        other.on("request", lambda request: asked.append(request.url))
+    service.send(Trace(), Sent("after"), project=project)
+    expect(page.locator("#traces tr")).to_have_count(2)
+    assert asked == []
+    others[0].evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(others[0].locator("#traces tr")).to_have_count(2)
 
 
 def test_beyond_loopback_a_page_is_read_only_after_signing_in(
