@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,21 +12,19 @@ from tracer.api import schemas, shape
 from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, CursorText, Limit, ProjectName, Reader
 from tracer.errors import NotFound
-from tracer.queries.align import SAME, STATES, Aligned, align, state_of
+from tracer.queries.align import SAME, STATES, align, state_of
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.outline import KIND_WORDS, STATUSES, Outline, outline
 from tracer.queries.projects import project_by_name
-from tracer.queries.rows import Step, TraceRow
+from tracer.queries.rows import TraceRow
 from tracer.queries.runs import runs
-from tracer.queries.steps import steps_of
+from tracer.queries.same_texts import texts_differ
 from tracer.queries.traces import trace_by_id
 from tracer.units import Nanos, NanoUsd, millis, usd
 
 router = APIRouter(prefix="/api/v1", tags=["comparing"], responses=REFUSALS)
 
 PREVIOUS = "previous"
-PATIENCE_S = 0.4
-"""After so long texts are compared no further: `texts_differ` is null for the steps that are left."""
 
 
 @router.get("/compare", response_model=schemas.Comparison)
@@ -69,7 +65,10 @@ def compare_traces(
             (line, state) for line, state in zip(lines, states, strict=True) if same or state != SAME or line.moved
         ]
         part = shown[start : start + limit]
-        differ = _texts(conn, (one, before), (other, after), [line for line, _ in part])
+        both = [line for line, _ in part if line.one >= 0 and line.other >= 0]
+        pairs = [(before.ids[line.one], after.ids[line.other]) for line in both]
+        told = zip(both, texts_differ(conn, one, other, pairs), strict=False)
+        differ = {(line.one, line.other): differs for line, differs in told}
     counts = Counter(states)
     end = start + limit
     return JsonAnswer(
@@ -128,37 +127,3 @@ def _step(rows: Outline, row: int) -> dict[str, Any] | None:
         "tokens": None if tokens < 0 else tokens,
         "cost_usd": None if cost < 0 else usd(NanoUsd(cost)),
     }
-
-
-def _texts(
-    conn: Connection, one: tuple[TraceRow, Outline], other: tuple[TraceRow, Outline], lines: Sequence[Aligned]
-) -> dict[tuple[int, int], bool]:
-    """Whether the texts of steps that belong together differ, of as many lines as are read in time."""
-    pairs = [(line.one, line.other) for line in lines if line.one >= 0 and line.other >= 0]
-    until = time.monotonic() + PATIENCE_S
-    found: dict[tuple[int, int], bool] = {}
-    before = steps_of(conn, trace=one[0], span_ids=[one[1].ids[row] for row, _ in pairs])
-    after = steps_of(conn, trace=other[0], span_ids=[other[1].ids[row] for _, row in pairs])
-    for pair, first, second in zip(pairs, before, after, strict=False):
-        ids = one[1].ids[pair[0]].hex(), other[1].ids[pair[1]].hex()
-        if (first.row.span_id, second.row.span_id) != ids:
-            break  # a step went meanwhile
-        found[pair] = _said(first) != _said(second)
-        if time.monotonic() > until:
-            break
-    return found
-
-
-def _said(step: Step) -> tuple[object, ...]:
-    """What a step was given, gave back and failed with, without the ids that every call has anew."""
-    content = step.content
-    messages = (_without_ids(content.input_messages), _without_ids(content.output_messages))
-    documents = [(one.get("id"), one.get("content")) for one in content.documents or ()]
-    values = (content.input if messages[0] is None else None, content.output if messages[1] is None else None)
-    return (step.row.status_message, messages, values, _without_ids(content.tool), documents, step.partial_output)
-
-
-def _without_ids(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_ids(item) for key, item in value.items() if key not in ("id", "call_id")}
-    return [_without_ids(item) for item in value] if isinstance(value, list) else value

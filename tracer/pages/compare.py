@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from tracer.errors import BadRequest, NotFound
 from tracer.pages.addresses import url
-from tracer.pages.differences import SideDifference, side_difference, texts_differ
+from tracer.pages.differences import SideDifference, side_difference
 from tracer.pages.page import PAGE_HEADERS, abandoned_after, caller_of, reading, render, trace_at
 from tracer.pages.reading import Failure, failures
 from tracer.pages.words import name_of, token_total
@@ -24,8 +23,8 @@ from tracer.queries.edits import Work
 from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, RUNNING, STATUSES, Outline, outline
 from tracer.queries.rows import ProjectRow, Step, TraceRow
 from tracer.queries.runs import runs
+from tracer.queries.same_texts import texts_differ
 from tracer.queries.steps import step as load_step
-from tracer.queries.steps import steps_of
 from tracer.queries.traces import newest_traces
 from tracer.units import format_cost, format_count, format_duration
 
@@ -36,8 +35,6 @@ AWAITED = 4
 RUNS = 20
 CANDIDATES = 50
 MOST_PAIRS = 60
-PATIENCE = 0.4
-"""Seconds after which an answer about texts stops, to be asked again for the rest."""
 
 _PAIR = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})")
 
@@ -168,19 +165,11 @@ def show_texts(request: Request, slug: str, a: str, b: str, pairs: str) -> Respo
     wanted = [(match[1], match[2]) for match in named if match is not None]
     if len(named) > MOST_PAIRS or len(wanted) < len(named):
         raise BadRequest(f"pairs takes up to {MOST_PAIRS} pairs of span ids.", field="pairs")
-    found: list[bool] = []
     with reading(request) as conn:
         _, one = trace_at(conn, request, slug, a)
         _, other = trace_at(conn, request, slug, b)
-        until = time.monotonic() + PATIENCE
-        before = steps_of(conn, trace=one, span_ids=[bytes.fromhex(pair[0]) for pair in wanted])
-        after = steps_of(conn, trace=other, span_ids=[bytes.fromhex(pair[1]) for pair in wanted])
-        for pair, first, second in zip(wanted, before, after, strict=False):
-            if (first.row.span_id, second.row.span_id) != pair:
-                break
-            found.append(texts_differ(first, second))
-            if time.monotonic() > until:
-                break
+        ids = [(bytes.fromhex(first), bytes.fromhex(second)) for first, second in wanted]
+        found = texts_differ(conn, one, other, ids)
     if not found:
         raise NotFound("There is no such pair of steps.", field="pairs")
     return Response(msgspec.json.encode(found), media_type="application/json", headers=PAGE_HEADERS)

@@ -78,13 +78,6 @@ def side_difference(title: str, one: Step | None, other: Step | None, work: Work
     return SideDifference(title, blocks, same and not before.cut, before.cut or after.cut)
 
 
-def texts_differ(one: Step, other: Step) -> bool:
-    """Whether anything that the two were given, gave back or failed with is not the same."""
-    if one.row.status_message != other.row.status_message:
-        return True
-    return any(_texts(one, title) != _texts(other, title) for title in ("Input", "Output"))
-
-
 def _texts(step: Step | None, title: str) -> _Texts:
     found = _Texts()
     if step is None:

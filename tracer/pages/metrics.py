@@ -6,8 +6,10 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from tracer.charts import Chart, charts_of, figures
 from tracer.errors import BadRequest
@@ -85,24 +87,36 @@ class MetricsPage:
         return self.asked.search(one)
 
 
-@router.get("")
-def show_metrics(
+def asked_for(
     request: Request,
-    slug: str,
     range: str | None = None,
     of: str = "steps",
     by: str | None = None,
     name: str | None = None,
     model: str | None = None,
     kind: str | None = None,
-) -> Response:
+) -> Asked:
+    """Read an address; raises BadRequest for what has no metrics."""
+    only = Only(name or None, model or None, kind or None)
+    if of == "traces" and only != Only():
+        raise BadRequest("Metrics of traces have no name, model or kind of a step.", field="of")
+    if by is not None and by not in (BY if of == "steps" else TRACE_BY):
+        raise BadRequest(f"There are no metrics by {by[:40]!r} here.", field="by")
+    given = request.query_params
+    return Asked(read_range(range, given.get("from"), given.get("to"), now=unix_now()), of, by, only)
+
+
+AskedFor = Annotated[Asked, Depends(asked_for)]
+
+
+@router.get("")
+def show_metrics(request: Request, slug: str, asked: AskedFor) -> Response:
     """The page: totals and the table of series; its script asks for the figures."""
-    asked = _asked(request, range, of, by, Only(name or None, model or None, kind or None))
     scope = caller_of(request).scope
     with reading(request) as conn:
         project = project_by_slug(conn, scope=scope, slug=slug)
-        about = {"scope": scope, "project_id": project.id, "of": of, "only": asked.only, "limit": SERIES}
-        found = measured(conn, since=asked.range.since, until=asked.range.until, by=by, **about)
+        about = {"scope": scope, "project_id": project.id, "of": asked.of, "only": asked.only, "limit": SERIES}
+        found = measured(conn, since=asked.range.since, until=asked.range.until, by=asked.by, **about)
         before = None
         if found.searched_to is None:
             earlier = measured(conn, since=asked.range.before.since, until=asked.range.before.until, **about)
@@ -114,42 +128,24 @@ def show_metrics(
             here=url(request, "/p/{slug}/metrics", slug=slug),
             found=found,
             before=before,
-            charts=charts_of(found, of=of, divided=by is not None, name=lambda one: series_name(one, by)),
+            charts=_charts(found, asked),
         )
     return render(request, "metrics/metrics.html", page)
 
 
 @router.get("/figures")
-def show_figures(
-    request: Request,
-    slug: str,
-    range: str | None = None,
-    of: str = "steps",
-    by: str | None = None,
-    name: str | None = None,
-    model: str | None = None,
-    kind: str | None = None,
-) -> Response:
+def show_figures(request: Request, slug: str, asked: AskedFor) -> Response:
     """The charts as plotly figures."""
-    asked = _asked(request, range, of, by, Only(name or None, model or None, kind or None))
     found = _found(request, slug, asked)
-    charts = charts_of(found, of=of, divided=by is not None, name=lambda one: series_name(one, by))
-    return Response(figures(charts, found, search=asked.search), media_type="application/json", headers=PAGE_HEADERS)
+    return Response(
+        figures(_charts(found, asked), found, search=asked.search), media_type="application/json", headers=PAGE_HEADERS
+    )
 
 
 @router.get("/csv")
-def download_csv(
-    request: Request,
-    slug: str,
-    range: str | None = None,
-    of: str = "steps",
-    by: str | None = None,
-    name: str | None = None,
-    model: str | None = None,
-    kind: str | None = None,
-) -> Response:
+def download_csv(request: Request, slug: str, asked: AskedFor) -> Response:
     """The points of all charts as a table: one line an interval and series, times in UTC."""
-    found = _found(request, slug, _asked(request, range, of, by, Only(name or None, model or None, kind or None)))
+    found, by = _found(request, slug, asked), asked.by
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["time", by or "all", *_CSV])
@@ -209,10 +205,6 @@ def _found(request: Request, slug: str, asked: Asked) -> Metrics:
         )
 
 
-def _asked(request: Request, word: str | None, of: str, by: str | None, only: Only) -> Asked:
-    given = request.query_params
-    if of == "traces" and only != Only():
-        raise BadRequest("Metrics of traces have no name, model or kind of a step.", field="of")
-    if by is not None and by not in (BY if of == "steps" else TRACE_BY):
-        raise BadRequest(f"There are no metrics by {by[:40]!r} here.", field="by")
-    return Asked(read_range(word, given.get("from"), given.get("to"), now=unix_now()), of, by, only)
+def _charts(found: Metrics, asked: Asked) -> list[Chart]:
+    named = partial(series_name, by=asked.by)
+    return charts_of(found, of=asked.of, divided=asked.by is not None, name=named)
