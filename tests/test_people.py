@@ -18,6 +18,7 @@ from tracer.access import passwords
 from tracer.access.invitations import What, make_invitation, make_setup
 from tracer.access.people import Place, Role, add_person, person_by_email, set_role
 from tracer.access.throttle import ANYWHERE, BY_ADDRESS, FROM_HERE, Throttle
+from tracer.api import schemas
 from tracer.auth import COOKIE
 from tracer.errors import BadRequest, TooManyTries
 from tracer.store.models import invitation, person, project, sign_in
@@ -444,6 +445,86 @@ class TestRoles:
             assert ada.get("/api/v1/projects").status_code == 200
             assert root.post("/settings/people/remove", data={"person": str(made)}).status_code == 303
             assert ada.get("/api/v1/projects").status_code == 401
+
+
+class TestOverRest:
+    def test_somebody_is_invited_gets_another_role_and_is_removed(self, running: Service) -> None:
+        with signed_in(running) as root, Client(running.url) as ada:
+            asked = {"email": "Ada@Example.com", "project": "a", "role": "viewer"}
+            answer = root.post("/api/v1/invitations", json=asked)
+            assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
+            made = schemas.NewInvitation.model_validate(answer.json())
+            assert made.invitation is not None
+            assert made.url is not None
+            listed = schemas.Invitations.model_validate(root.read("/api/v1/invitations")).items
+            assert made.invitation in listed
+            assert made.url.rpartition("/")[2] not in root.get("/api/v1/invitations").text
+            link = made.url.removeprefix(running.url)
+            assert ada.post(link, data={"password": PASSWORD, "name": "Ada"}).status_code == 303
+            found = schemas.People.model_validate(root.read("/api/v1/people", project="a")).items
+            person = next(one for one in found if one.email == "ada@example.com")
+            assert [(one.project, one.role) for one in person.roles] == [("a", "viewer")]
+            assert ada.get("/api/v1/people").status_code == 403
+
+            place = f"/api/v1/people/{person.id}/role"
+            given = root.put(place, json={"project": "a", "role": "admin"})
+            assert schemas.Person.model_validate(given.json()).roles[0].role == "admin"
+            assert [one["email"] for one in ada.read("/api/v1/people")["items"]] == [
+                "ada@example.com",
+                "root@example.com",
+            ]
+            again = root.post("/api/v1/invitations", json=asked | {"role": "editor"})
+            assert (again.status_code, again.json()) == (200, {"invitation": None, "url": None})
+            assert root.put(place, json={"role": None, "project": "a"}).json()["roles"] == []
+            assert ada.get("/api/v1/projects").status_code == 403
+
+            reset = schemas.OneTimeLink.model_validate(root.post(f"/api/v1/people/{person.id}/reset").json())
+            assert ada.get(reset.url.removeprefix(running.url)).status_code == 200
+            assert root.delete(f"/api/v1/people/{person.id}").status_code == 204
+            assert root.delete(f"/api/v1/people/{person.id}").status_code == 404
+            assert ada.get("/settings/account").status_code == 303
+            late = root.post("/api/v1/invitations", json={"email": "x@example.com", "role": "viewer"}).json()
+            assert root.delete(f"/api/v1/invitations/{late['invitation']['id']}").status_code == 204
+            assert ada.get(late["url"].removeprefix(running.url)).status_code == 404
+
+    def test_the_last_administrator_stays_and_nobody_gives_more_than_they_hold(self, running: Service) -> None:
+        of = ids(running)
+        account(running, "lead@example.com", Place(project_id=of["a"], role=Role.admin))
+        other = account(running, "stranger@example.com", Place(project_id=of["b"], role=Role.viewer))
+        with signed_in(running) as root, signed_in(running, "lead@example.com") as lead:
+            mine = next(one["id"] for one in root.read("/api/v1/people")["items"] if one["email"] == "root@example.com")
+            for method, path, body in (
+                ("PUT", f"/api/v1/people/{mine}/role", {"server": True, "role": None}),
+                ("DELETE", f"/api/v1/people/{mine}", None),
+            ):
+                answer = root.request(method, path, json=body)
+                assert (answer.status_code, "last administrator" in answer.text) == (409, True)
+            me = next(one["id"] for one in lead.read("/api/v1/people")["items"] if one["email"] == "lead@example.com")
+            for path, body, status in (
+                ("invitations", {"email": "x@example.com", "role": "viewer"}, 403),
+                ("invitations", {"email": "x@example.com", "role": "admin", "server": True}, 403),
+                ("invitations", {"email": "x@example.com", "role": "viewer", "project": "b"}, 404),
+                (f"people/{me}/role", {"role": "admin", "server": True}, 403),
+                (f"people/{me}/role", {"role": "admin"}, 403),
+                (f"people/{me}/role", {"role": "admin", "project": "b"}, 404),
+                (f"people/{other}/role", {"role": "viewer", "project": "a"}, 404),
+                (f"people/{other}/reset", None, 403),
+            ):
+                method = "PUT" if path.endswith("role") else "POST"
+                assert lead.request(method, f"/api/v1/{path}", json=body).status_code == status, (path, body)
+            assert lead.delete(f"/api/v1/people/{other}").status_code == 403
+            assert "stranger" not in lead.get("/api/v1/people").text
+            for wrong in (
+                *(
+                    {"email": "x", "role": "viewer"},
+                    {"email": "x@example.com"},
+                    {"email": "x@example.com", "role": None},
+                ),
+                {"email": "x@example.com", "role": "viewer", "server": True},
+                {"email": "x@example.com", "role": "admin", "server": True, "project": "a"},
+                {"email": "x@example.com", "role": "owner"},
+            ):
+                assert root.post("/api/v1/invitations", json=wrong).status_code in (400, 422), wrong
 
 
 def test_R64_a_server_behind_a_proxy_asks_who_somebody_is(tmp_path: Any) -> None:

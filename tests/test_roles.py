@@ -41,6 +41,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/api/v1/alerts/{alert_id}/mute": {"until": None},
     "/api/v1/projects/{slug}": {"name": "mine"},
     "/api/v1/projects/{slug}/merge": {"into": "b"},
+    "/api/v1/people/{person_id}/role": {"role": "admin", "project": "b"},
 }
 """What a route has to be sent to be asked at all; else it is sent nothing."""
 
@@ -81,6 +82,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             assert client.ingest(make.request(make.span()), x_stepscope_project="c").status_code == 200
             places["merge_id"] = str(client.post("/api/v1/projects/c/merge", json={"into": "a"}).json()["id"])
         with Client(service.url, **callers["admin of a"]) as client:
+            link = {"email": "late@example.com", "project": "a", "role": "viewer"}
+            places["invitation_id"] = str(client.post("/api/v1/invitations", json=link).json()["invitation"]["id"])
+            people = client.get("/api/v1/people").json()["items"]
+            places["person_id"] = str(next(one["id"] for one in people if one["email"] == "viewer@a.example"))
             places["key_id"] = str(client.get("/api/v1/keys").json()["items"][0]["id"])
         token, _ = make_link(
             service.store, project_id=of["a"], trace_id=places["trace_id"], author="somebody", lasts=DAY
@@ -179,6 +184,8 @@ def test_R63_no_route_shows_or_changes_another_projects_data(house: House, calle
         "deletion_id",
         "merge_id",
         "key_id",
+        "person_id",
+        "invitation_id",
         "session_id",
         "user_id",
     )

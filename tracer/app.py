@@ -35,6 +35,7 @@ from tracer.api import (
     keys,
     metrics,
     otlp,
+    people,
     projects,
     prometheus,
     rules,
@@ -71,7 +72,6 @@ from tracer.pages import (
     markdown,
     oidc,
     peek,
-    people,
     shared,
     sign_in,
     static,
@@ -84,6 +84,7 @@ from tracer.pages import audit as audit_page
 from tracer.pages import keys as keys_page
 from tracer.pages import live as live_page
 from tracer.pages import metrics as metrics_page
+from tracer.pages import people as people_page
 from tracer.pages import prices as prices_page
 from tracer.pages import privacy as privacy_page
 from tracer.pages import projects as projects_page
@@ -254,6 +255,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         scores.router,
         shares.router,
         keys.router,
+        people.router,
         audit.router,
         rules.router,
         prices_api.router,
@@ -278,7 +280,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         live_page.router,
         prices_page.router,
         keys_page.router,
-        people.router,
+        people_page.router,
         audit_page.router,
         privacy_page.router,
         projects_page.router,

@@ -70,6 +70,14 @@ def person_by_id(connection: Connection, person_id: int) -> Person:
     return _person(row, _roles(connection, [row.id]).get(row.id, {}))
 
 
+def person_in(connection: Connection, person_id: int, *, scope: Scope) -> Person:
+    """Somebody with a role in the projects in scope; in a scope of all projects anybody. Raises NotFound."""
+    found = person_by_id(connection, person_id)
+    if scope.project_ids is not None and not any(scope.allows(project) for project in found.roles):
+        raise NotFound("This account is not there any more.", field="person")
+    return found
+
+
 def person_by_email(connection: Connection, email: str) -> Person | None:
     """Somebody by address; None when nobody has it."""
     row = connection.execute(select(person).where(person.c.email == email)).first()

@@ -38,6 +38,8 @@ PARAMETERS: Final[dict[str, Any]] = {
     "score_id": "ticket-4711",
     "share_id": 5,
     "key_id": 2,
+    "person_id": 4,
+    "invitation_id": 7,
     "who": "mara@example.com",
     "action": "deleted",
     "format": None,
@@ -209,6 +211,24 @@ _KEY = {
     "last_used_at": None,
     "rate_limit": None,
 }
+_PERSON: dict[str, Any] = {
+    "id": 4,
+    "email": "ada@example.com",
+    "name": "Ada",
+    "roles": [{"project": PROJECT, "server": False, "role": "editor"}],
+    "created_at": TIME,
+    "seen_at": LATER,
+}
+_INVITATION: dict[str, Any] = {
+    "id": 7,
+    "email": "ada@example.com",
+    "project": PROJECT,
+    "server": False,
+    "role": "editor",
+    "created_by": "mara@example.com",
+    "expires_at": "2026-11-29T14:03:11.482Z",
+}
+_JOIN: Final = "https://traces.example.com/join/3vYk2QbXn0"
 _VIEW: dict[str, Any] = {
     "id": 3,
     "project": PROJECT,
@@ -358,6 +378,8 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/api/v1/shares"): {"trace_id": TRACE_ID, "days": 7},
     ("POST", "/api/v1/keys"): {"project": PROJECT, "name": "web app", "right": "ingest"},
     ("POST", "/api/v1/keys/{key_id}/rotate"): {"keep_old_hours": 24},
+    ("PUT", "/api/v1/people/{person_id}/role"): {"project": PROJECT, "role": "editor"},
+    ("POST", "/api/v1/invitations"): {"email": "ada@example.com", "project": PROJECT, "role": "editor"},
     ("PUT", "/api/v1/rules"): _RULES,
     ("POST", "/api/v1/rules/trial"): {"text": "Write to mara@example.com", "rules": {"masks": ["emails"]}},
     ("PUT", "/api/v1/prices"): _PRICES,
@@ -480,6 +502,11 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
             "request_id": "5f0c8a2e",
         }
     ),
+    ("GET", "/api/v1/people"): _page(_PERSON),
+    ("PUT", "/api/v1/people/{person_id}/role"): _PERSON,
+    ("POST", "/api/v1/people/{person_id}/reset"): {"url": _JOIN, "expires_at": LATER},
+    ("GET", "/api/v1/invitations"): _page(_INVITATION),
+    ("POST", "/api/v1/invitations"): {"invitation": _INVITATION, "url": _JOIN},
     ("GET", "/api/v1/rules"): _RULES,
     ("PUT", "/api/v1/rules"): _RULES,
     ("POST", "/api/v1/rules/trial"): {"text": "Write to [masked email]"},

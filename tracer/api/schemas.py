@@ -189,6 +189,65 @@ class Keys(Answer):
     next_cursor: str | None
 
 
+class RoleHeld(Answer):
+    """A role and where it holds: in a project, in every project (null), or on the server."""
+
+    project: str | None
+    server: bool
+    role: Literal["viewer", "editor", "admin"]
+
+
+class Person(Answer):
+    """Somebody with an account."""
+
+    id: int
+    email: str
+    name: str | None
+    roles: list[RoleHeld] = Field(description="Those in the projects that you manage, and wider ones.")
+    created_at: str
+    seen_at: str | None = Field(description="null for who has not signed in yet.")
+
+
+class People(Answer):
+    """Everybody with a role in the projects that you manage."""
+
+    items: list[Person]
+    next_cursor: str | None
+
+
+class Invitation(Answer):
+    """A one-time link to join, without its secret."""
+
+    id: int
+    email: str | None
+    project: str | None = Field(description="null: every project, or the server.")
+    server: bool
+    role: Literal["viewer", "editor", "admin"]
+    created_by: str | None
+    expires_at: str
+
+
+class Invitations(Answer):
+    """Links that nobody has used yet."""
+
+    items: list[Invitation]
+    next_cursor: str | None
+
+
+class NewInvitation(Answer):
+    """What became of an invitation; both are null where the address has an account, which has the role from now on."""
+
+    invitation: Invitation | None
+    url: str | None
+
+
+class OneTimeLink(Answer):
+    """A link that works once."""
+
+    url: str
+    expires_at: str
+
+
 KEY_FORM = r"^(?=.*[^*\s])[^*]*(\*[^*]*){0,3}$"
 """An attribute's name with up to three stars, and more than these."""
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from tracer.access.audit import tell
 from tracer.access.invitations import Invitation, What, invitations, invite, make_invitation, take_back
-from tracer.access.people import Person, Place, Role, people, person_by_id, read_email, remove_person, set_role
+from tracer.access.people import Person, Place, Role, people, person_in, read_email, remove_person, set_role
 from tracer.auth import Right
 from tracer.errors import BadRequest, Forbidden, NotFound, TracerError
 from tracer.pages.addresses import origin, url
@@ -189,11 +189,7 @@ def _told(place: Place, role: str) -> dict[str, Any]:
 
 def _seen(connection: Connection, request: Request, person: str) -> Person:
     """Somebody whom the caller sees in the table; raises NotFound."""
-    found = person_by_id(connection, _number(person, "person"))
-    scope = caller_of(request).scope
-    if scope.project_ids is not None and not any(scope.allows(project) for project in found.roles):
-        raise NotFound("This account is not there any more.", field="person")
-    return found
+    return person_in(connection, _number(person, "person"), scope=caller_of(request).scope)
 
 
 def _place(request: Request, where: str, role: str) -> Place:
