@@ -10,11 +10,14 @@ from email import message_from_bytes
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from urllib.error import URLError
 
 import pytest
 
 import tracer
-from tools.supply import browser_parts
+from tools.check import Audit, Checks
+from tools.supply import CANNOT_ASK, browser_parts, known_holes
+from tools.supply import main as supply
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {".py", ".typed", ".html", ".txt", ".css", ".js", ".svg", ".png", ".ico", ".woff2", ".mako", ".gz"}
@@ -156,6 +159,31 @@ def test_the_bill_of_materials_names_what_the_browser_gets_with_hashes() -> None
     for part in bill["components"]:
         assert part["purl"].startswith("pkg:npm/")
         assert [len(one["content"]) for one in part["hashes"]] == [128]
+
+
+def test_without_the_internet_the_audit_says_so_loudly_and_with_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(*_: object, **__: object) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setattr("tools.supply.urlopen", nobody)
+    assert supply(["audit"]) == CANNOT_ASK
+    assert "!!! NOT AUDITED" in capsys.readouterr().err
+    checks = Checks()
+    monkeypatch.setattr("tools.check.IN_CI", True)
+    monkeypatch.setattr("tools.check.python", lambda *_: [sys.executable, "-c", f"raise SystemExit({CANNOT_ASK})"])
+    Audit().finish(checks)
+    assert checks.finish() == 0
+    assert "!!! NOT CHECKED HERE: known holes" in capsys.readouterr().out
+
+
+def test_what_is_known_against_a_version_is_named() -> None:
+    none = list[str]()
+    holes = [{"id": "PYSEC-1", "fix_versions": ["1.1", "2.0"]}, {"id": "PYSEC-2", "fix_versions": none}]
+    some = {"name": "a", "version": "1.0", "vulns": holes}
+    report = {"dependencies": [some, {"name": "b", "version": "3", "vulns": none}, {"name": "c", "skip_reason": "x"}]}
+    assert known_holes(report) == ["a 1.0: PYSEC-1, mended in 1.1, 2.0", "a 1.0: PYSEC-2, mended in no version yet"]
 
 
 def test_the_image_gets_the_versions_that_were_tested() -> None:

@@ -6,7 +6,8 @@
 `python -m tools.check soak`    the same with full counts
 
 What this machine cannot give (a browser, a Postgres, Node for the checks of scripts) is named at the end.
-With `CI` set that counts as a failure.
+With `CI` set that counts as a failure, and known holes in the dependencies are asked for: where there is no internet
+the end says so, and nothing fails.
 """
 
 import os
@@ -19,10 +20,14 @@ from pathlib import Path
 
 from tools.node import Node, NodeMissing, environment, find_node
 from tools.provision import NoBrowser, provide_browser
+from tools.supply import CANNOT_ASK
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "web" / "static"
 LINT = ROOT / "web" / "lint"
+WAITED_FOR_S = 30
+"""So long an answer from the internet is waited for when all else is done."""
+
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 
 
@@ -32,6 +37,8 @@ class Checks:
 
     ran: list[tuple[str, int, float]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    out_of_reach: list[str] = field(default_factory=list)
+    """What only the internet could have told: said as loudly, and no failure."""
 
     def run(self, name: str, command: list[str], **variables: str) -> None:
         """Run one command, its output going straight to the reader."""
@@ -45,7 +52,7 @@ class Checks:
         print("\n== Summary")
         for name, code, seconds in self.ran:
             print(f"{'failed' if code else 'ok':>8}  {seconds:6.1f} s  {name}")
-        for what in self.missing:
+        for what in (*self.missing, *self.out_of_reach):
             print(f"\n!!! NOT CHECKED HERE: {what}")
         if self.missing and IN_CI:
             print("\nCI is set: what could not be checked counts as a failure.")
@@ -143,6 +150,31 @@ def files_with(marker: str) -> list[str]:
     return sorted(str(file.relative_to(ROOT)) for file in found)
 
 
+class Audit:
+    """Asks for known holes in the dependencies, beside the checks: it mostly waits."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        command = python("tools.supply", "audit")
+        self._asking = subprocess.Popen(
+            command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def finish(self, checks: Checks) -> None:
+        """Wait for its end, and note what it said; where nobody could be asked, that it was not."""
+        try:
+            said, _ = self._asking.communicate(timeout=WAITED_FOR_S)
+            code = self._asking.returncode
+        except subprocess.TimeoutExpired:
+            self._asking.kill()
+            said, code = "No answer in time.", CANNOT_ASK
+        print(f"\n== pip-audit: known holes in the dependencies\n{said}", flush=True)
+        if code == CANNOT_ASK:
+            checks.out_of_reach.append("known holes in the dependencies: nobody could be asked (`make audit`)")
+        else:
+            checks.ran.append(("pip-audit: known holes, beside the others", code, time.monotonic() - self._start))
+
+
 def main(arguments: list[str]) -> int:
     """Run what was asked for and return the exit code."""
     checks = Checks()
@@ -152,8 +184,11 @@ def main(arguments: list[str]) -> int:
         case ["format"]:
             reformat(checks)
         case ["test"]:
+            asking = Audit() if IN_CI else None
             lint(checks)
             tests(checks, counts="bounded")
+            if asking is not None:
+                asking.finish(checks)
         case ["soak"]:
             tests(checks, counts="full")
         case _:

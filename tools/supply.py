@@ -1,7 +1,8 @@
 """What the service is made of, and what is known against it.
 
 `python -m tools.supply sbom`   writes the parts as CycloneDX files into `dist/`: Python's and the browser's
-`python -m tools.supply audit`  asks public databases for known holes in Python's (needs the internet)
+`python -m tools.supply audit`  asks a public database for known holes in Python's; exits with 1 when there are some,
+                                and with 69 when it could not be asked, saying so
 
 The programs for it live in an environment of their own for that moment: they are no part of the product.
 """
@@ -11,13 +12,21 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64decode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 LOCK = ROOT / "requirements-run.lock"
+DATABASE = "https://pypi.org/pypi/pip/json"
+"""What pip-audit asks, of a package that is always there."""
+
+REACHED_WITHIN_S = 5
+CANNOT_ASK = 69
+"""The exit code that says: a service is unavailable."""
 
 
 def sbom() -> None:
@@ -47,9 +56,32 @@ def browser_parts(lock: dict[str, Any]) -> dict[str, Any]:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": parts}
 
 
-def audit() -> None:
-    """Print what is known against the locked versions; raises CalledProcessError when there is something."""
-    with_program("pip-audit", "pip-audit", "--require-hashes", "--disable-pip", "--requirement", str(LOCK))
+class CannotAskError(Exception):
+    """The database of known holes does not answer, or what asks it cannot be had."""
+
+
+def audit() -> list[str]:
+    """What is known against the locked versions, a line each. Raises CannotAskError."""
+    try:
+        with urlopen(Request(DATABASE, method="HEAD"), timeout=REACHED_WITHIN_S):
+            pass
+        with tempfile.TemporaryDirectory(prefix="stepscope-audit-") as folder:
+            report = Path(folder) / "report.json"
+            asking = ("--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json")
+            with suppress(subprocess.CalledProcessError):  # with 1 where there are some: the report says which
+                with_program("pip-audit", "pip-audit", *asking, "-o", str(report), "--requirement", str(LOCK))
+            return known_holes(json.loads(report.read_text()))
+    except (OSError, ValueError) as problem:
+        raise CannotAskError(f"{type(problem).__name__}: {problem}") from None
+
+
+def known_holes(report: dict[str, Any]) -> list[str]:
+    """The lines of pip-audit's report: package, version, the hole's name, and where it is mended."""
+    return [
+        f"{one['name']} {one['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'no version yet'}"
+        for one in report["dependencies"]
+        for hole in one.get("vulns", ())
+    ]
 
 
 def with_program(package: str, program: str, *arguments: str) -> None:
@@ -69,9 +101,12 @@ def main(arguments: list[str]) -> int:
             sbom()
         case ["audit"]:
             try:
-                audit()
-            except subprocess.CalledProcessError as problem:
-                return problem.returncode or 1
+                holes = audit()
+            except CannotAskError as problem:
+                print(f"!!! NOT AUDITED: the database of known holes could not be asked ({problem}).", file=sys.stderr)
+                return CANNOT_ASK
+            print("\n".join(holes) or "Nothing is known against the locked versions.")
+            return 1 if holes else 0
         case _:
             print(__doc__, file=sys.stderr)
             return 2
