@@ -77,6 +77,10 @@ def test_s11_the_page_opens_at_the_step_that_the_head_names_and_e_goes_through_a
     assert chosen(page) == "look up"
     page.keyboard.press("e")
     assert chosen(page) == "try the cache"
+    page.get_by_role("link", name="failed in look up").click()
+    assert chosen(page) == "look up"
+    page.get_by_role("button", name="4 failed").click()
+    assert chosen(page) == "try the cache"
     page.keyboard.press("e")
     assert chosen(page) == "look up"
 

@@ -37,7 +37,7 @@ const STATES = ["quiet", "changed", "added", "removed", "awaited"];
 const SIGNS = ["", "≠", "+", "−", "…"];
 const WORDS = ["the same", "changed", "new", "gone", "not reached yet"];
 const CALM_MS = 250; // least time between two reads of a comparison with a run that goes on
-const [SAME, CHANGED] = [0, 1];
+const [SAME, CHANGED, AWAITED] = [0, 1, 4];
 
 class Comparison {
   constructor() {
@@ -141,7 +141,7 @@ class Comparison {
     this.chosen = Math.max(-1, at);
     this.arrange();
     if (!before) {
-      const first = lines.state.findIndex((state) => state !== SAME);
+      const first = lines.state.findIndex((state) => state !== SAME && state !== AWAITED);
       if (lines.ids.length) this.choose(at >= 0 ? at : Math.max(0, first), { keep: at < 0 });
       performance.mark("stepscope-usable");
     } else {
@@ -388,7 +388,8 @@ class Comparison {
 /** What a line says of time, tokens and money. @param {Lines} lines @param {number} row */
 function figures(lines, row) {
   const [was = -1, is = -1] = lines.took[row] ?? [];
-  const shown = is >= 0 ? is : was;
+  const runs = lines.statuses[lines.status[row] ?? -1] === "running" && lines.state[row] !== AWAITED;
+  const shown = is >= 0 || runs ? is : was;
   const change = make("span", "r by");
   if (was >= 0 && is >= 0) {
     const share = was > 0 ? Math.abs(is - was) / was : 0;

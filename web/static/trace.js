@@ -8,7 +8,7 @@ import { neighbour, placeInList } from "./journey.js";
 import { People } from "./people.js";
 import { Search } from "./search.js";
 import { Timeline } from "./timeline.js";
-import { Tree } from "./tree.js";
+import { opensElsewhere, Tree } from "./tree.js";
 import { Where } from "./where.js";
 
 const READINGS = ["time", "tree", "transcript", "icicle", "where", "wiring"];
@@ -85,6 +85,12 @@ document.addEventListener("click", (event) => {
   const there = new URL(link.href);
   there.searchParams.set("span", tree.selected);
   link.href = there.href;
+});
+
+byId("head").addEventListener("click", (event) => {
+  if (!near(event, "a[data-cause]") || opensElsewhere(/** @type {MouseEvent} */ (event))) return;
+  event.preventDefault();
+  tree.cause();
 });
 
 /** @param {string} part of the chosen step */

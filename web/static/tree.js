@@ -423,6 +423,19 @@ export class Tree extends EventTarget {
     event.preventDefault();
   }
 
+  /** Go to the step that the head names: the last failed one to start. */
+  cause() {
+    const tree = this.skeleton;
+    if (!tree) return;
+    const { start } = tree.columns;
+    const later = (/** @type {number} */ row, /** @type {number} */ than) =>
+      (start[row] ?? 0) - (start[than] ?? 0) || (tree.id(row) > tree.id(than) ? 1 : -1);
+    let last = -1;
+    for (let row = 0; row < tree.size; row++)
+      if (tree.status(row) === "error" && (last < 0 || later(row, last) > 0)) last = row;
+    if (last >= 0) this.choose(tree.id(last), { scroll: true });
+  }
+
   /** Go to the next step that failed, or back to the one before. @param {boolean} back */
   error(back) {
     const tree = this.skeleton;
@@ -444,6 +457,6 @@ export class Tree extends EventTarget {
 }
 
 /** Whether a click asks for another tab or window. @param {MouseEvent} event */
-function opensElsewhere(event) {
+export function opensElsewhere(event) {
   return event.ctrlKey || event.metaKey || event.shiftKey;
 }
