@@ -59,6 +59,11 @@ def test_s29_one_key_compares_a_trace_with_the_run_before(page: Page, service: S
     assert "only=1" in page.url
     page.keyboard.press("x")
     expect(page.locator("#pair")).to_contain_text("only the earlier trace has this step")
+    # Without a step in the address it opens at the first that differs, be it in its texts alone.
+    page.goto(f"{service.url}/p/{project}/compare?a={before.id}&b={now.id}")
+    expect(page.locator("#lines [aria-selected=true]")).to_contain_text("draft")
+    expect(page.locator("#pair ins").first).to_have_text("blue")
+    assert "span=" not in page.url
 
 
 def test_s29_a_run_that_still_goes_on_is_compared_as_it_grows(page: Page, service: Service, project: str) -> None:

@@ -50,6 +50,8 @@ class Comparison {
     /** @type {number[]} */
     this.seen = [];
     this.chosen = -1;
+    /** Whether the chosen line is the page's own choice: the first that differs. */
+    this.untouched = false;
     this.only = asked("only") === "1";
     /** Pairs whose texts were asked for, and whether they differ. @type {Map<string, boolean>} */
     this.checked = new Map();
@@ -143,6 +145,7 @@ class Comparison {
     if (!before) {
       const first = lines.state.findIndex((state) => state !== SAME && state !== AWAITED);
       if (lines.ids.length) this.choose(at >= 0 ? at : Math.max(0, first), { keep: at < 0 });
+      this.untouched = at < 0;
       performance.mark("stepscope-usable");
     } else {
       const head = byId("head");
@@ -276,6 +279,7 @@ class Comparison {
     const pair = lines?.ids[row];
     if (!lines || !pair) return;
     this.chosen = row;
+    this.untouched &&= keep;
     if (!this.seen.includes(row)) {
       this.only = false;
       address({ only: null });
@@ -359,7 +363,10 @@ class Comparison {
           this.checked.set((lines.ids[row] ?? []).join("."), differs);
           if (differs) lines.state[row] = CHANGED;
         });
-        if (found.some(Boolean)) this.arrange();
+        if (!found.some(Boolean)) continue;
+        this.arrange();
+        const first = lines.state.findIndex((state) => state !== SAME && state !== AWAITED);
+        if (this.untouched && first >= 0 && first !== this.chosen) this.choose(first, { keep: true });
       }
     } catch {
       // The server is away: what is known stays, and the next look asks again.
