@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.service import Sent, Service, Trace
+from tests.client import wait_until
 
 SECOND = 10**9
 MARKED = "[...CSS.highlights.get('found') ?? []].map(range => range.toString())"
@@ -144,13 +145,33 @@ def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard
 def test_counts_and_the_histogram_edit_the_search_and_views_keep_it(page: Page, service: Service, project: str) -> None:
     fill(service, project)
     hour = 3_600 * SECOND
-    service.send(Trace(start=time.time_ns() - 30 * hour), Sent("ancient"), project=project)
+    root = Sent("ancient")
+    ancient = service.send(Trace(start=time.time_ns() - 30 * hour), root, project=project)
     page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(f"{service.url}/p/{project}/traces")
     facets = page.locator("#facets")
     expect(facets).to_contain_text("Status")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+    # A choice while the rows of before are still asked for, with more news before its own answer.
+    asked: list[Route] = []
+    lists = re.compile(r"/traces(\?|$)")
+    page.route(lists, lambda route: asked.append(route))
+    page.evaluate("heard = 0; document.getElementById('live').addEventListener('traces', () => heard++)")
+    service.send(ancient, Sent("more", parent=root), project=project)
+    wait_until(lambda: page.evaluate("heard") and asked, "the rows are asked for again")
+    before = len(asked)
     facets.get_by_role("link", name="tom", exact=True).click()
+    wait_until(lambda: page.evaluate("heard") and len(asked) > before, "the chosen ones are asked for at once")
+    service.send(ancient, Sent("and more", parent=root), project=project)
+    wait_until(lambda: page.evaluate("heard") > 1, "the page knows of the news")
+    assert "user" in asked[-1].request.url
+    asked[-1].continue_()
     expect(page.locator("#traces th a")).to_have_text(["refund"])
+    wait_until(lambda: page.evaluate("heard") and len(asked) > before + 1, "what came meanwhile is asked for after it")
+    assert asked[-1].request.url == asked[-2].request.url
+    asked[-1].continue_()
+    page.unroute(lists)
     expect(page.locator("#q")).to_have_value("user:tom")
     expect(facets.locator(".is-only .facet-only")).to_have_text("tom")
     facets.get_by_role("link", name="tom", exact=True).click()

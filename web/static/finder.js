@@ -1,7 +1,8 @@
 // The search box of a list: what is typed is searched at once, the address follows, and a list of ways to go on opens
 // under it. Without this module the box is a plain form.
 
-import { byId, htmx, make, near } from "./dom.js";
+import { byId, make, near } from "./dom.js";
+import { ask as askList } from "./listing.js";
 
 /**
  * @typedef {object} Completion
@@ -38,9 +39,8 @@ function addressOf(q) {
 }
 
 /** Ask the list for what the page's address says. */
-export function ask() {
-  const section = byId("list");
-  void htmx.ajax("GET", location.pathname + location.search, { source: section, target: section, swap: "outerMorph" });
+function ask() {
+  askList();
   document.dispatchEvent(new Event("list-asked"));
 }
 

@@ -3,40 +3,19 @@
 import { clearChosen, start, toggleRow } from "./chosen.js";
 import { toggleDensity } from "./columns.js";
 import { commands } from "./commands.js";
-import { byId, htmx, near } from "./dom.js";
+import { byId, near } from "./dom.js";
 import { count, toggleFacets } from "./facets.js";
 import { focusBox } from "./finder.js";
 import { journeyOf, keepJourney } from "./journey.js";
+import { ask, update } from "./listing.js";
 import { closePeek, togglePeek } from "./peek.js";
 import { markSaid } from "./said.js";
 import "./views.js";
 
 const AT_TOP = 60;
-const REST_MS = 500;
 
 const live = byId("live");
 const list = () => byId("list");
-let asked = 0;
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let waiting;
-
-/** Ask for the list as it now is. @param {boolean} hold keep newer rows back and count them */
-function refresh(hold) {
-  clearTimeout(waiting);
-  const section = list();
-  const left = asked + REST_MS - Date.now();
-  if (left > 0 && hold === away()) {
-    // Many changes at once are one question.
-    waiting = setTimeout(() => refresh(away()), left);
-    return;
-  }
-  asked = Date.now();
-  const address = new URL(section.dataset.here ?? "", location.href);
-  if (hold && section.dataset.newest && !section.dataset.after)
-    address.searchParams.set("upto", section.dataset.newest);
-  void htmx.ajax("GET", address.pathname + address.search, { source: section, target: section, swap: "outerMorph" });
-}
-
 const away = () => scrollY > AT_TOP;
 
 const pause = byId("pause");
@@ -44,7 +23,7 @@ const paused = () => pause.getAttribute("aria-pressed") === "true";
 
 function changed() {
   if (paused()) return;
-  refresh(away());
+  update(away);
   count();
 }
 live.addEventListener("traces", changed);
@@ -54,7 +33,7 @@ function togglePause() {
   const on = !paused();
   pause.setAttribute("aria-pressed", String(on));
   pause.textContent = on ? "Paused: go on" : "Pause";
-  if (!on) refresh(away());
+  if (!on) update(away);
 }
 pause.addEventListener("click", togglePause);
 
@@ -76,7 +55,7 @@ markSaid();
 document.addEventListener("click", (event) => {
   if (!near(event, "#newer")) return;
   scrollTo({ top: 0 });
-  refresh(false);
+  ask();
 });
 
 // Whoever opens a trace from here can go on to the next one there.
@@ -88,7 +67,7 @@ addEventListener("pagehide", () => {
 addEventListener(
   "scroll",
   () => {
-    if (!away() && document.getElementById("newer")) refresh(false);
+    if (!away() && document.getElementById("newer")) update(away);
   },
   { passive: true },
 );
@@ -99,7 +78,7 @@ addEventListener("keydown", (event) => {
 });
 
 const choosing = document.getElementById("chosen");
-if (choosing) start(() => refresh(false));
+if (choosing) start(() => update(() => false));
 
 commands.add([
   { keys: "/", words: "Search the traces", run: focusBox },
