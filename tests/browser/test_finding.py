@@ -68,7 +68,8 @@ def test_a_search_is_typed_mistyped_shared_and_taken_back(
     page.reload()
     expect(page.locator("#traces tr")).to_have_count(2)
     expect(page.locator("#q")).to_have_value("user:mara latency>2s")
-    page.get_by_role("link", name="Duration").click()
+    page.locator("th.t-took").first.click(position={"x": 3, "y": 3})  # beside the word
+    expect(page.locator("th.t-took[aria-sort=descending]")).to_be_visible()
     assert names(page) == ["report", "report"]
     expect(page.locator("#traces tr").first).to_contain_text("9.00 s")
     page.go_back()
@@ -201,3 +202,12 @@ def test_counts_and_the_histogram_edit_the_search_and_views_keep_it(page: Page, 
     assert "from=" in page.url
     page.locator(".chip").click()
     expect(page.locator("#traces tr")).to_have_count(2)
+
+    # On a phone the panel would hide what was found by it.
+    page.set_viewport_size({"width": 400, "height": 800})
+    expect(facets).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    facets.get_by_role("link", name="refund", exact=True).click()
+    expect(page.locator("#traces th a")).to_have_text(["refund"])
+    expect(facets).to_be_hidden()
+    expect(page.get_by_role("button", name="Filters")).to_be_focused()

@@ -1,6 +1,6 @@
 // What the listed traces have in common: counts by value beside the list, and a histogram above it that zooms.
 
-import { byId, htmx, recall, remember } from "./dom.js";
+import { byId, htmx, near, recall, remember } from "./dom.js";
 import { goSoftly } from "./finder.js";
 
 const panel = byId("facets");
@@ -8,12 +8,16 @@ const host = byId("histogram");
 const button = byId("filters");
 const main = byId("main");
 const WIDE = 1200;
+const narrow = matchMedia("(max-width: 1000px)");
 const REST_MS = 10_000; // between two counts that only new traces ask for
 
 let counted = "";
 let at = 0;
+/** Where there is no room beside the list, the panel is opened for one choice, and that is not remembered. */
+let pulled = false;
 
 function open() {
+  if (narrow.matches) return pulled;
   return recall("facets") === null ? innerWidth >= WIDE : recall("facets") === "1";
 }
 
@@ -38,10 +42,19 @@ export function count(asked = false) {
 
 /** Open or close the panel. */
 export function toggleFacets() {
-  remember("facets", open() ? "0" : "1");
+  if (narrow.matches) pulled = !pulled;
+  else remember("facets", open() ? "0" : "1");
   show();
 }
 button.addEventListener("click", toggleFacets);
+narrow.addEventListener("change", show);
+panel.addEventListener("click", (event) => {
+  if (!pulled || !near(event, "a[data-soft]")) return;
+  toggleFacets();
+  // The chosen word is hidden with its panel.
+  button.focus({ preventScroll: true });
+  button.scrollIntoView({ block: "nearest" });
+});
 
 /** The histogram, when it is there. */
 const bars = () => host.querySelector("svg");
