@@ -134,6 +134,8 @@ def test_a_project_is_renamed_becomes_part_of_another_and_goes_by_keyboard(
     page.goto(f"{service.url}/p/{project}-old/traces")
     page.get_by_title("Change the project").press("Enter")
     page.get_by_role("link", name="All projects").press("Enter")
+    page.keyboard.press("j")
+    expect(page.locator("tbody th a").first).to_be_focused()
     page.get_by_role("link", name=f"Settings of {project}-old").press("Enter")
     page.get_by_label("Name", exact=True).fill("The old one")
     page.keyboard.press("Enter")

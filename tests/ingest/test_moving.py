@@ -20,6 +20,8 @@ from tracer.ingest.projects import rename_project
 from tracer.ingest.receipts import Receipt
 from tracer.ingest.tombstones import DELETED
 from tracer.otlp.records import LogRecord
+from tracer.queries.scope import EVERYTHING
+from tracer.queries.traces import newest_traces, trace_by_id
 from tracer.store.sql import Sql
 
 __all__ = ["databases"]
@@ -180,6 +182,22 @@ def test_a_merge_goes_slice_by_slice_and_another_process_goes_on_with_it(
             assert second.differences() == []
 
 
+def test_another_process_that_knows_the_project_still_sends_to_what_it_became(databases: Databases) -> None:
+    with databases.empty() as store, bench(store) as first, bench(store) as second:
+        for at, trace in ((first, 1), (second, 2)):
+            send(at, "a", [one_span(trace)])
+            send(at, "b", [one_span(trace + 10)])
+        merge(first, "a", "b")
+        send(second, "a", [one_span(3), one_span(2, 2)])
+        assert totals(second) == {"b": (5, 6)}
+        first.deleter.remove_project(number(first, "b"), author="")
+        send(second, "a", [one_span(4)])
+        send(second, "b", [one_span(5)])
+        assert totals(second) == {"a": (1, 1), "b": (1, 1)}
+        assert first.deleter._work()
+        assert second.differences() == []
+
+
 def test_a_deleted_project_leaves_nothing_and_its_name_makes_another(at: Bench) -> None:
     send(at, "a", [one_span(1, text="words"), one_span(2)], [log(1, 1), log(5, 1)])
     send(at, "b", [one_span(1)])
@@ -188,6 +206,10 @@ def test_a_deleted_project_leaves_nothing_and_its_name_makes_another(at: Bench) 
     at.index()
     gone = number(at, "a")
     receipt = at.deleter.remove_project(gone, author="mara")
+    with at.store.reading() as conn:
+        assert [row.project for row in newest_traces(conn, scope=EVERYTHING).items] == ["b"], "gone at once"
+        with pytest.raises(NotFound):
+            trace_by_id(conn, scope=EVERYTHING, trace_id=trace_id(2).hex())
     send(at, "a", [one_span(1, 7)])
     again = number(at, "a")
     assert again != gone

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
@@ -133,7 +133,8 @@ def names_used(conn: Connection, *, project_id: int, newest: int = 500) -> list[
 
 
 def _scores() -> Select[*tuple[Any, ...]]:
-    return select(score, project.c.name.label("project")).join(project, project.c.id == score.c.project_id)
+    there = and_(project.c.id == score.c.project_id, project.c.gone.is_(None))
+    return select(score, project.c.name.label("project")).join(project, there)
 
 
 def _score_row(row: Row[Any]) -> ScoreRow:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, func, select
 
 from tracer.errors import NotFound
+from tracer.otlp.text import clean
 from tracer.queries.rows import ProjectRow
 from tracer.queries.scope import Scope
 from tracer.store.models import project, project_alias, project_counter, project_rules
@@ -94,7 +95,7 @@ def described(conn: Connection, *, scope: Scope) -> list[Described]:
 
 
 def _reached(conn: Connection, among: list[ProjectRow], kind: str, word: str) -> list[ProjectRow]:
-    query = select(project_alias.c.project_id).where(project_alias.c.kind == kind, project_alias.c.word == word)
+    query = select(project_alias.c.project_id).where(project_alias.c.kind == kind, project_alias.c.word == clean(word))
     reached = conn.execute(query).scalar()
     return [one for one in among if one.id == reached]
 

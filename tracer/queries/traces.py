@@ -155,7 +155,7 @@ def traces_selected() -> Select[*tuple[Any, ...]]:
         *(column for column in trace.c if column.name != "state"),
         project.c.name.label("project"),
         project.c.slug,
-    ).join(project, project.c.id == trace.c.project_id)
+    ).join(project, and_(project.c.id == trace.c.project_id, project.c.gone.is_(None)))
 
 
 def status_now(row: Row[Any], *, abandoned_after: int, now: int | None = None) -> str:
