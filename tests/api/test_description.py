@@ -89,7 +89,8 @@ def test_what_is_no_number_in_json_is_none(client: Client, value: object) -> Non
 
 
 def test_each_refusal_is_told_of_in_its_form(operations: list[tuple[tuple[str, str], dict[str, Any]]]) -> None:
-    for (_, path), operation in operations:
+    for (method, path), operation in operations:
+        assert ("409" in operation["responses"]) == (method != "GET" and not path.startswith("/v1/"))
         for status in ("400", "401", "403", "404", "421", "429"):
             schema = operation["responses"][status]["content"]["application/json"]["schema"]
             assert ("properties" in schema) == path.startswith("/v1/"), f"{path} {status}"

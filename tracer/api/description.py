@@ -17,6 +17,7 @@ REFUSALS = {
     403: "Not allowed, or asked by another web page",
     404: "Not there, or nothing that this caller may see",
     408: "The body did not come in time",
+    409: "In conflict with what is there",
     413: "The body is too large",
     415: "A content type or an encoding that is not served",
     421: "The Host is none of this server's names",
@@ -26,6 +27,9 @@ REFUSALS = {
 }
 OF_BODIES = frozenset({408, 413, 415})
 """Refusals that only requests with a body get."""
+
+OF_CHANGES = 409
+"""The refusal that who only reads never gets."""
 
 RPC_STATUS = {
     "type": "object",
@@ -40,7 +44,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     made = deepcopy(app.openapi())
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
-            _refusals(path, operation)
+            _refusals(path, method, operation)
             _examples((method.upper(), path), operation)
     made["components"]["schemas"] = {
         name: schema
@@ -50,12 +54,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return made
 
 
-def _refusals(path: str, operation: dict[str, Any]) -> None:
+def _refusals(path: str, method: str, operation: dict[str, Any]) -> None:
     """Every refusal that may come, in the form in which it comes."""
     schema = RPC_STATUS if is_otlp(path) else {"$ref": "#/components/schemas/Error"}
     answers: dict[str, Any] = operation["responses"]
     for status, words in REFUSALS.items():
-        if (status in OF_BODIES and "requestBody" not in operation) or (status == 422 and is_otlp(path)):
+        if status in OF_BODIES and "requestBody" not in operation:
+            continue
+        if (is_otlp(path) and status in (OF_CHANGES, 422)) or (status == OF_CHANGES and method == "get"):
             continue
         known = answers.get(str(status), {})
         if JSON not in known.get("content", {}) or status == 422:
