@@ -8,6 +8,7 @@ the processor time of the server, which a busy machine changes less.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -44,6 +45,9 @@ AT_ONCE, WORDS, LIMIT = 20, 50, 60
 """Milliseconds: pages and filters; words; anything else, which is the work limit and what the answer takes."""
 
 FACETS = 300
+IDLE = 1.5
+"""A load average up to which the machine is ours."""
+
 GROWTH = 1.3
 """What a page or a filter may take more of with many spans."""
 
@@ -214,11 +218,11 @@ def _compare(name: str, few: tuple[Database, Marks], many: tuple[Database, Marks
             ratio = b.middle / a.middle
             alike = asked.limit == AT_ONCE and _items(ask_one, asked.request) == _items(ask_two, more[shape].request)
             late = b.p95 > asked.limit or (alike and ratio > GROWTH and b.middle > NOTHING)
+            ours = b.busy_p95 > asked.limit or os.getloadavg()[0] <= IDLE
+            word = "" if not late else "  OVER" if ours else "  waits"
             over += late
-            print(
-                f"  {shape:28}{asked.limit:>6}|{a.shown}|{b.shown}|{ratio:6.2f}{'  OVER' if late else ''}", flush=True
-            )
-    print(f"  {len(less) - over} of {len(less)} within their limits")
+            print(f"  {shape:28}{asked.limit:>6}|{a.shown}|{b.shown}|{ratio:6.2f}{word}", flush=True)
+    print(f"  {len(less) - over} of {len(less)} within their limits; `waits`: others keep the machine busy")
     machine()
 
 

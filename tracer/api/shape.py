@@ -48,10 +48,14 @@ def tokens(usage: Usage | None) -> dict[str, int | None] | None:
     if total is None and (usage.input is not None or usage.output is not None):
         total = (usage.input or 0) + (usage.output or 0)
     shown: dict[str, int | None] = {"input": usage.input, "output": usage.output, "total": total}
-    for name in ("cached_input", "cache_write", "reasoning", "audio"):
-        count = getattr(usage, name)
-        if count is not None:
-            shown[name] = count
+    if usage.cached_input is not None:
+        shown["cached_input"] = usage.cached_input
+    if usage.cache_write is not None:
+        shown["cache_write"] = usage.cache_write
+    if usage.reasoning is not None:
+        shown["reasoning"] = usage.reasoning
+    if usage.audio is not None:
+        shown["audio"] = usage.audio
     return shown
 
 
