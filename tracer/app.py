@@ -16,6 +16,7 @@ from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from tracer import __version__
@@ -298,6 +299,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.add_exception_handler(TracerError, _tracer_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DataError, _not_storable)
     app.add_exception_handler(Exception, _unforeseen)
     app.add_middleware(Guard, settings=settings, refuse=answer_refusal, answered=partial(_answered, log))
     return app
@@ -390,6 +392,12 @@ async def _http_error(request: Request, problem: Exception) -> Response:
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         answer.headers["allow"] = ", ".join(methods_of(path))
     return answer
+
+
+async def _not_storable(request: Request, problem: Exception) -> Response:
+    """A value that the database cannot hold or compare, such as U+0000 in Postgres: its sender's, not our, fault."""
+    logger.warning("request %s has a value that is none for the database", request.state.request_id, exc_info=problem)
+    return answer_refusal(request, BadRequest("A value in the request is none that the database can hold."))
 
 
 async def _unforeseen(request: Request, problem: Exception) -> Response:

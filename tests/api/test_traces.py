@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from sqlalchemy.exc import DataError
 
 from tests import make
 from tests.client import Client, on_one_database
@@ -379,6 +380,38 @@ def test_R54_R62_R65_no_parameter_of_a_list_makes_an_error_of_ours(client: Clien
             if name == "project" and path != "/api/v1/projects" and text:
                 assert answer.status_code in (404, 422)
     assert len(client.traces()) == before
+
+
+def test_R54_R62_no_name_of_a_project_makes_an_error_of_ours(client: Client) -> None:
+    client.store(make.span())
+    for odd in ("%00", "%ED%A0%80"):
+        for path in (
+            *("/api/v1/traces?project={}", "/api/v1/rules?project={}", "/api/v1/audit?project={}", "/p/{}/traces"),
+            *("/p/{}/users/{}", "/api/v1/sessions/{}", "/settings/privacy?project={}", "/settings/keys?project={}"),
+        ):
+            assert client.get(path.replace("{}", odd)).status_code in (200, 302, 404, 422), f"{path} {odd}"
+        for path in ("/settings/privacy", "/settings/keys", "/settings/privacy/erase"):
+            form = f"project={odd}&name=x&right=wrong&id=x"
+            answer = client.post(path, content=form, headers={"content-type": "application/x-www-form-urlencoded"})
+            assert answer.status_code in (303, 400, 404, 422), f"{path} {odd}"
+    for name in ("\0",):
+        for method, path, body in (
+            ("POST", f"/api/v1/projects/{client.project}/merge", {"into": name}),
+            ("POST", "/api/v1/invitations", {"email": "x@example.com", "role": "viewer", "project": name}),
+            ("POST", "/api/v1/views", {"project": name, "name": "x", "q": ""}),
+        ):
+            assert client.request(method, path, json=body).status_code in (400, 404, 422), f"{path} {name!r}"
+
+
+def test_R54_what_no_database_can_hold_is_refused_wherever_it_comes_from(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(*_: object, **__: object) -> None:
+        raise DataError("SELECT", {}, ValueError("text fields cannot contain NUL"))
+
+    monkeypatch.setattr("tracer.api.projects.described", forgetful)
+    answer = client.get("/api/v1/projects")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
 
 
 def test_every_answer_is_json_that_no_browser_takes_for_a_page(client: Client) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
+from tracer.otlp.text import clean
 from tracer.queries.added import with_added
 from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import SharedRow, TraceRow
@@ -94,7 +95,7 @@ def shared(
         raise NotFound("There is no such project.", field="project")
     where: list[ColumnElement[bool]] = [trace.c.project_id == project_id]
     if user is not None:
-        where.append(trace.c.user_id == user)
+        where.append(trace.c.user_id == clean(user))
     if since is not None:
         where.append(trace.c.start_time >= since)
     if until is not None:
@@ -266,6 +267,7 @@ def shared_by_key(
 
     Raises NotFound when there is none.
     """
+    key = clean(key)
     where = [scope.condition(project.c.id)]
     if project_id is not None:
         where.append(project.c.id == project_id)
@@ -298,7 +300,7 @@ def traces_of(
     Raises BadRequest for a cursor that is none.
     """
     order = f"{by}-" if newest_first else by
-    where = [scope.condition(trace.c.project_id), trace.c.project_id == project_id, _columns[by] == key]
+    where = [scope.condition(trace.c.project_id), trace.c.project_id == project_id, _columns[by] == clean(key)]
     if after is not None:
         at = read_cursor(after, order=order)
         if newest_first:
