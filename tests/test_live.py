@@ -233,3 +233,35 @@ def test_a_program_is_told_with_its_key_of_its_own_project_alone(guarded: Guarde
         assert json.loads(told.removeprefix("data: ")) == {"project": "mine", "trace_ids": [span["traceId"]]}
         assert mine.get("/api/v1/live", params={"project": "theirs"}).status_code == 404
     assert guarded.client.get("/api/v1/live").status_code == 401
+
+
+def test_R64_a_stream_ends_with_the_key_or_the_sign_in_that_opened_it(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.auth.ASKED_AGAIN_S", 0.0)
+    store = guarded.service.store
+    secret, key = make_key(store, Wanted("app", KeyRight.full), project="ending", scope=EVERYTHING, author="")
+    with (
+        Client(guarded.service.url, project="ending", **{"x-api-key": guarded.token}) as root,
+        Client(guarded.service.url, **{"x-api-key": secret}) as app,
+        Client(guarded.service.url) as browser,
+    ):
+        assert browser.post("/sign-in", data={"token": guarded.token}).status_code == 303
+        with (
+            app.stream("GET", "/api/v1/live") as of_key,
+            browser.stream("GET", "/p/ending/live") as of_session,
+        ):
+            streams = [answer.iter_lines() for answer in (of_key, of_session)]
+            first, last = make.span(), make.span()
+            root.store(first)
+            for lines in streams:
+                assert first["traceId"] in next(
+                    line for line in lines if line.startswith("data: ") and "{}" not in line
+                )
+            assert root.delete(f"/api/v1/keys/{key.id}").status_code == 204
+            with Client(guarded.service.url) as leaving:
+                leaving.cookies.update(browser.cookies)
+                assert leaving.post("/sign-out").status_code == 303
+            root.store(last)
+            for lines in streams:
+                assert not any(last["traceId"] in line for line in lines), "the stream ends and tells no more"

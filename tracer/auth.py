@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from anyio import to_thread
 from starlette.requests import HTTPConnection
 
 from tracer.access.keys import Key, KeyRight
@@ -23,11 +25,12 @@ from tracer.access.rate import Rates
 from tracer.access.ring import OURS, KeyRing
 from tracer.access.sessions import Sessions, SignedIn
 from tracer.access.tokens import token_id
-from tracer.errors import Forbidden, NotSignedIn
+from tracer.errors import Forbidden, NotSignedIn, TracerError
 from tracer.otlp.addresses import ADDRESSES
 from tracer.queries.scope import EVERYTHING, NOTHING, Scope
 from tracer.store.engine import Store
 
+ASKED_AGAIN_S = 1.0
 COOKIE = "stepscope_session"
 SHARED_COOKIE = "stepscope_shared"
 KEY_HEADERS = ("x-api-key", "api-key", "api_key")
@@ -434,6 +437,31 @@ def key_of(headers: Mapping[str, str]) -> str | None:
     if kind and not space:
         return kind
     return next((headers[name] for name in KEY_HEADERS if headers.get(name)), None)
+
+
+def still_holds(connection: HTTPConnection, caller: Caller) -> Callable[[], Awaitable[bool]]:
+    """Asks whether who opened a stream may still read it, as then: a session, a key or a link may have ended since.
+
+    It is looked up once a second at the most, and takes no request off a key's rate. A database that is away ends
+    nothing.
+    """
+    doors: Doors = replace(connection.app.state.doors, rates=Rates())
+    asked = time.monotonic()
+
+    async def ask() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked < ASKED_AGAIN_S:
+            return True
+        asked = time.monotonic()
+        try:
+            now = identify_at_once(connection, doors) or await to_thread.run_sync(identify, connection, doors)
+        except NotSignedIn:
+            return False
+        except TracerError:
+            return True
+        return now.within(Right.read) == caller.within(Right.read) and now.only_trace == caller.only_trace
+
+    return ask
 
 
 def check_right(caller: Caller, needed: Right) -> None:

@@ -202,10 +202,14 @@ async def events(
     write: Callable[[Change], Awaitable[bytes]],
     *,
     scope: Scope,
+    holds: Callable[[], Awaitable[bool]],
     project_id: int | None = None,
     trace_id: str | None = None,
 ) -> AsyncIterator[bytes]:
-    """What `Hub.watch` tells as server-sent events: `ready` once, then `traces` with what `write` makes of a change."""
+    """What `Hub.watch` tells as server-sent events: `ready` once, then `traces` with what `write` makes of a change.
+
+    It ends, with nothing more told, when the right of who listens does not hold any more.
+    """
     changes = aiter(hub.watch(scope=scope, project_id=project_id, trace_id=trace_id))
     coming = asyncio.ensure_future(anext(changes, None))
     try:
@@ -214,6 +218,8 @@ async def events(
         yield b"event: ready\ndata: {}\n\n"
         while True:
             change = await coming
+            if not await holds():
+                return
             if change is None:
                 yield b": still here\n\n"
             else:

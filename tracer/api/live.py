@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from tracer.api.traces import REFUSALS, ProjectName, Reader
+from tracer.auth import still_holds
 from tracer.live import STREAM_HEADERS, Change, Hub, events
 from tracer.queries.projects import project_by_name, projects
 
@@ -67,5 +68,6 @@ async def tell_changes(
         return msgspec.json.encode({"project": names.get(change.project_id), "trace_ids": sorted(change.trace_ids)})
 
     only = None if trace_id is None else trace_id.lower()
-    stream = events(hub, write, scope=reader.scope, project_id=project_id, trace_id=only)
+    holds = still_holds(request, request.state.caller)
+    stream = events(hub, write, scope=reader.scope, holds=holds, project_id=project_id, trace_id=only)
     return EventStream(stream, headers=STREAM_HEADERS)

@@ -6,7 +6,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
-from tracer.live import STREAM_HEADERS, Change, events
+from tracer.auth import still_holds
+from tracer.live import STREAM_HEADERS, Change, Hub, events
 from tracer.pages.page import caller_of, reading
 from tracer.queries.projects import project_by_slug
 
@@ -34,8 +35,10 @@ async def any_live(request: Request) -> StreamingResponse:
 
 
 def _stream(request: Request, project_id: int | None, trace_id: str | None) -> StreamingResponse:
-    scope = caller_of(request).scope
-    stream = events(request.app.state.live, _ids, scope=scope, project_id=project_id, trace_id=trace_id)
+    caller = caller_of(request)
+    holds = still_holds(request, caller)
+    hub: Hub = request.app.state.live
+    stream = events(hub, _ids, scope=caller.scope, holds=holds, project_id=project_id, trace_id=trace_id)
     return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
