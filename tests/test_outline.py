@@ -1,4 +1,4 @@
-"""A trace's tree as columns: the same order and the same sums as the rest of the service has."""
+"""A trace's tree as columns, without payloads: the same order and sums as the rest of the service has."""
 
 from __future__ import annotations
 
@@ -123,6 +123,26 @@ def test_s20_each_parent_that_is_missing_has_one_place_that_is_no_step(client: C
     page = client.get(f"/p/{client.project}/traces/{trace}", params={"span": "ab" * 8})
     assert "it has not arrived" in page.text
     assert client.get(f"/p/{client.project}/traces/{trace}/steps/{'ef' * 8}").status_code == 404
+
+
+def test_s1_payloads_are_no_part_of_what_a_trace_opens_with(client: Client) -> None:
+    root = make.span("root")
+    trace = root["traceId"]
+    long = [
+        make.span(f"step {n}", trace=trace, parent=root["spanId"], having={"output.value": f"payload {n} " * 2_000})
+        for n in range(30)
+    ]
+    client.store(root, *long)
+    page = client.get(f"/p/{client.project}/traces/{trace}")
+    skeleton = client.get(f"/p/{client.project}/traces/{trace}/skeleton")
+    assert "payload" not in page.text + skeleton.text
+    assert len(skeleton.json()["ids"]) == 31 * 16
+    assert len(page.content) + len(skeleton.content) < 60_000
+    # Of the step that it opens at it brings a head, however long that step's texts are.
+    chosen = client.get(f"/p/{client.project}/traces/{trace}", params={"span": long[7]["spanId"]})
+    assert chosen.text.count("payload 7 ") <= 2 * 16_000 // len("payload 7 ")
+    assert "payload 8" not in chosen.text
+    assert len(chosen.content) < 100_000
 
 
 def test_steps_in_a_circle_and_very_deep_ones_are_all_there(client: Client, service: Service) -> None:

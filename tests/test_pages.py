@@ -402,26 +402,6 @@ def test_every_step_of_every_recorded_client_opens(client: Client) -> None:
     assert opened > 200
 
 
-def test_s1_payloads_are_no_part_of_what_a_trace_opens_with(client: Client) -> None:
-    root = make.span("root")
-    trace = root["traceId"]
-    long = [
-        make.span(f"step {n}", trace=trace, parent=root["spanId"], having={"output.value": f"payload {n} " * 2_000})
-        for n in range(30)
-    ]
-    client.store(root, *long)
-    page = client.get(f"/p/{client.project}/traces/{trace}")
-    skeleton = client.get(f"/p/{client.project}/traces/{trace}/skeleton")
-    assert "payload" not in page.text + skeleton.text
-    assert len(skeleton.json()["ids"]) == 31 * 16
-    assert len(page.content) + len(skeleton.content) < 60_000
-    # Of the step that it opens at it brings a head, however long that step's texts are.
-    chosen = client.get(f"/p/{client.project}/traces/{trace}", params={"span": long[7]["spanId"]})
-    assert chosen.text.count("payload 7 ") <= 2 * 16_000 // len("payload 7 ")
-    assert "payload 8" not in chosen.text
-    assert len(chosen.content) < 100_000
-
-
 def test_the_list_and_the_head_come_alone_when_htmx_asks_for_them(client: Client) -> None:
     span = make.span("answer")
     client.store(span)
