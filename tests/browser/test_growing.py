@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.service import Sent, Service, Trace
 from tests.browser.test_trace import chosen, names, open_trace
+from tests.client import wait_until
 
 SECOND = 10**9
 
@@ -75,9 +76,12 @@ def test_s22_a_step_that_never_ends_is_running_then_abandoned_and_never_absent(
     page.clock.run_for(31_000)  # the page looks again by itself
     expect(page.locator("#tree .now")).to_have_count(2)
     service.silence(trace, minutes=1)
-    page.clock.run_for(31_000)
 
-    expect(page.locator("#tree .lost")).to_have_count(2)
+    def looked_again() -> bool:
+        page.clock.run_for(31_000)
+        return page.locator("#tree .lost").count() == 2
+
+    wait_until(looked_again, "both steps are abandoned")
     expect(page.locator("#tree .lost").first).to_have_attribute("title", "stopped reporting")
     expect(page.locator("h1 .verdict")).to_have_text("stopped reporting")
     expect(page.locator("#step")).to_contain_text("This step started and was never heard of again.")

@@ -37,6 +37,7 @@ const STATES = ["quiet", "changed", "added", "removed", "awaited"];
 const SIGNS = ["", "≠", "+", "−", "…"];
 const WORDS = ["the same", "changed", "new", "gone", "not reached yet"];
 const CALM_MS = 250; // least time between two reads of a comparison with a run that goes on
+const MOST_REST_MS = 5000; // and most, also when a read took for ever or the machine slept meanwhile
 const [SAME, CHANGED, AWAITED] = [0, 1, 4];
 
 class Comparison {
@@ -119,7 +120,7 @@ class Comparison {
           this.again = false;
           void this.read();
         },
-        Math.max(CALM_MS, (performance.now() - began) * 3),
+        Math.min(MOST_REST_MS, Math.max(CALM_MS, (performance.now() - began) * 3)),
       );
     }
   }

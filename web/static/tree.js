@@ -11,6 +11,7 @@ const ROW = 28;
 const HEADER = 26;
 const BEYOND = 12; // rows drawn above and below what is seen
 const CALM_MS = 250; // least time between two reads of the skeleton
+const MOST_REST_MS = 5000; // and most, also when a read took for ever or the machine slept meanwhile
 const MOVES = new Set("ArrowDown ArrowUp ArrowLeft ArrowRight PageDown PageUp Home End Enter".split(" "));
 const RECHECK_MS = 30_000; // a running trace is read again this often even when nothing is heard of it
 
@@ -48,6 +49,7 @@ export class Tree extends EventTarget {
     this.pressed = /** @type {HTMLElement | null} */ (null);
     this.reading = false;
     this.again = false;
+    this.forced = false;
     this.wait = CALM_MS;
     this.mark = "";
     this.pane.shown = this.selected;
@@ -96,6 +98,7 @@ export class Tree extends EventTarget {
   async read({ first = false, force = false } = {}) {
     if (this.reading) {
       this.again = true;
+      this.forced ||= force;
       return;
     }
     this.reading = true;
@@ -113,12 +116,14 @@ export class Tree extends EventTarget {
       // The server is away: the stream says so at the top, and reads again when it is back.
     } finally {
       // A long read of a large trace is followed by a longer rest, so that a busy trace never fills the page's time.
-      this.wait = Math.max(CALM_MS, (performance.now() - began) * 3);
+      this.wait = Math.min(MOST_REST_MS, Math.max(CALM_MS, (performance.now() - began) * 3));
       setTimeout(() => {
         this.reading = false;
         if (!this.again) return;
         this.again = false;
-        void this.read();
+        const forced = this.forced;
+        this.forced = false;
+        void this.read({ force: forced });
       }, this.wait);
     }
   }
