@@ -24,6 +24,7 @@ from tracer.pages.json_view import json_tree
 from tracer.pages.sign_in import safe_next
 from tracer.pages.skeletons import SkeletonCache
 from tracer.pages.tree_rows import FIRST_ROWS, first_rows, skeleton
+from tracer.pages.wrong import Wrong, wrong_in
 from tracer.queries.outline import CHILD_ERROR, NO_PRICE, STATUSES, SUMMED, Outline
 from tracer.queries.rows import Partial, SpanRow, Step, TraceRow
 from tracer.resources import resource_dir
@@ -120,6 +121,10 @@ def trace(**more: Any) -> TraceRow:
 def test_a_trace_is_summed_up_in_words(state: dict[str, Any], said: str) -> None:
     found = words.verdict(trace(**state))
     assert f"{found.words} {found.place or ''}".strip() == said
+
+
+def test_where_it_is_known_the_steps_that_only_carry_an_error_are_not_counted() -> None:
+    assert words.verdict(trace(error_count=3), 1).words == "finished, 1 step failed"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +359,19 @@ def test_s10_a_step_that_failed_by_itself_is_marked_apart_from_those_above_it(st
     assert view.mark == mark
 
 
+def test_s11_the_head_counts_causes_and_names_the_step_to_look_at_first() -> None:
+    rows = grown(
+        {"status": "error", "flags": CHILD_ERROR},
+        {"depth": 1, "status": "error", "start": 1, "name": "cache"},
+        {"depth": 1, "flags": CHILD_ERROR, "start": 2},
+        {"depth": 2, "status": "error", "start": 3, "name": "look up"},
+    )
+    ids = [span_id.hex() for span_id in rows.ids]
+    assert wrong_in(trace(status="error"), rows) == Wrong(own=2, above=1, span_id=ids[3], name="look up")
+    assert wrong_in(trace(status="running"), rows) == Wrong(own=2, above=1, span_id=ids[1], name="cache")
+    assert wrong_in(trace(), grown({}, {"depth": 1})) is None
+
+
 @given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)), min_size=1, max_size=20))
 def test_r36_every_bar_lies_within_its_lane(times: list[tuple[int, int]]) -> None:
     rows = grown(*({"start": begin, "duration": took, "name": str(took)} for begin, took in times))
@@ -369,7 +387,7 @@ def test_skeletons_are_kept_up_to_a_size_the_newest_of_them() -> None:
     one, other = trace(received=1), trace(received=2)
     rows = grown(*({"name": "x"} for _ in range(20)))
     made = cache.make(one, rows)
-    assert cache.find(one) == made
+    assert cache.find(one) is made
     assert cache.find(trace(received=1, version=2)) is None
     for number in range(3, 9):
         cache.make(trace(received=number), rows)

@@ -90,7 +90,11 @@ def test_s33_many_neighbours_alike_are_one_row_until_it_is_opened(page: Page, se
     expect(row).to_contain_text("1 failed")
     expect(row.locator(".took")).to_have_text("≤ 8 ms")
     assert names(page) == ["crawl", "fetch", "end"]
+    # It went on after the failure: it opens at its top, and the head says what failed.
+    assert chosen(page) == "crawl"
+    expect(page.locator("#head .wrong")).to_have_text("✕ fetch ShopError: lost")
     page.keyboard.press("e")
+    expect(page.locator("#error-at")).to_have_text("The only error")
     assert chosen(page) == "fetch"
     assert len(names(page)) == 10
     page.get_by_role("tree").focus()

@@ -74,15 +74,23 @@ def test_s11_the_page_opens_at_the_step_that_the_head_names_and_e_goes_through_a
     service.send(trace, root, first, second, third, late, project=project)
     open_trace(page, service, project, trace)
     expect(page.locator("h1")).to_have_text("answer failed in look up")
+    expect(page.locator("#head .wrong")).to_have_text("✕ look up ShopError: no such order and 1 more")
+    expect(page.locator(".facts .bad")).to_have_text("2 failed")
+    expect(page.locator(".facts .bad")).to_have_attribute("title", re.compile("2 steps failed and.* 2 steps above"))
     assert chosen(page) == "look up"
+    page.locator("#tree").get_by_role("link", name="tidy").click()
     page.keyboard.press("e")
     assert chosen(page) == "try the cache"
+    # The ring is around the step that was gone to, not the one that was clicked.
+    expect(page.get_by_role("tree")).to_be_focused()
+    expect(page.locator("#error-at")).to_have_text("Error 1 of 2")
     page.get_by_role("link", name="failed in look up").click()
     assert chosen(page) == "look up"
-    page.get_by_role("button", name="4 failed").click()
+    page.get_by_role("button", name="2 failed").click()
     assert chosen(page) == "try the cache"
-    page.keyboard.press("e")
+    page.locator("#head .wrong a").click()
     assert chosen(page) == "look up"
+    expect(page.locator("#error-at")).to_be_empty()
 
 
 def test_s12_the_tree_is_walked_with_the_keyboard(page: Page, service: Service, project: str) -> None:

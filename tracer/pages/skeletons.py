@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 from collections import OrderedDict
+from dataclasses import dataclass
 from threading import Lock
 
 import msgspec
 
 from tracer.pages.tree_rows import skeleton
+from tracer.pages.wrong import Wrong, wrong_in
 from tracer.queries.outline import Outline
 from tracer.queries.rows import TraceRow
 
@@ -26,17 +28,25 @@ def key_of(trace: TraceRow) -> Key:
     return trace.received, trace.version, trace.status
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A trace's skeleton as gzipped JSON, and what its head says of the same state."""
+
+    body: bytes
+    wrong: Wrong | None
+
+
 class SkeletonCache:
     """The newest skeletons, gzipped, up to `most` bytes; the least lately used goes first."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
         self._size = 0
-        self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, trace: TraceRow) -> bytes | None:
-        """The trace's skeleton as gzipped JSON; None when it is not here."""
+    def find(self, trace: TraceRow) -> Kept | None:
+        """The trace's skeleton; None when it is not here."""
         with self._lock:
             key = key_of(trace)
             found = self._kept.get(key)
@@ -44,14 +54,19 @@ class SkeletonCache:
                 self._kept.move_to_end(key)
             return found
 
-    def make(self, trace: TraceRow, rows: Outline) -> bytes:
+    def make(self, trace: TraceRow, rows: Outline) -> Kept:
         """Make the skeleton of a trace whose tree was read, and keep it."""
-        made = gzip.compress(msgspec.json.encode(skeleton(trace, rows)), LEVEL, mtime=0)
+        made = Kept(
+            gzip.compress(msgspec.json.encode(skeleton(trace, rows)), LEVEL, mtime=0),
+            wrong_in(trace, rows),
+        )
         with self._lock:
-            self._size -= len(self._kept.pop(key_of(trace), b""))
-            if len(made) <= self._most:
+            before = self._kept.pop(key_of(trace), None)
+            if before is not None:
+                self._size -= len(before.body)
+            if len(made.body) <= self._most:
                 self._kept[key_of(trace)] = made
-                self._size += len(made)
+                self._size += len(made.body)
             while self._size > self._most:
-                self._size -= len(self._kept.popitem(last=False)[1])
+                self._size -= len(self._kept.popitem(last=False)[1].body)
         return made

@@ -20,12 +20,13 @@ from tracer.pages.conversation import call_before
 from tracer.pages.json_view import json_tree
 from tracer.pages.outgoing import MOST_STEPS, as_markdown
 from tracer.pages.page import PAGE_HEADERS, caller_of, reading, render, trace_at, unix_now, wants_block
-from tracer.pages.skeletons import SkeletonCache
+from tracer.pages.skeletons import Kept, SkeletonCache
 from tracer.pages.tree_rows import RowView, first_rows, total_of
+from tracer.pages.wrong import Wrong, WrongView, last_failed, wrong_in
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
 from tracer.queries.added import names_used, scores_of
-from tracer.queries.outline import ERROR, MISSING, Outline, outline
+from tracer.queries.outline import MISSING, Outline, outline
 from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
 from tracer.queries.steps import is_missing, steps_of
 from tracer.queries.steps import step as load_step
@@ -55,6 +56,8 @@ class TracePage:
     """The id of the chosen step when it is one that has not arrived."""
     score_names: Sequence[str] = ()
     """Names of scores that the project gave lately."""
+    wrong: WrongView | None = None
+    """What went wrong, when something did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
     with reading(request) as conn:
         project, trace = trace_at(conn, request, slug, trace_id)
         if wants_block(request):
-            bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None)
+            wrong = _told(conn, trace, _wrong(request, conn, trace), None)
+            bare = TracePage(project=project, trace=trace, rows=(), row_count=0, ticks=(), step=None, wrong=wrong)
             return render(request, "traces/trace.html", bare, block="head")
         rows = outline(conn, trace=trace, with_missing=True)
         names = names_used(conn, project_id=project.id)
@@ -137,6 +141,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
                 previous=rows.ids[chosen - 1].hex() if chosen else None,
                 following=rows.ids[chosen + 1].hex() if chosen + 1 < len(rows) else None,
             )
+        wrong = _told(conn, trace, wrong_in(trace, rows), step)
     page = TracePage(
         project=project,
         trace=trace,
@@ -146,6 +151,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         step=step,
         missing=missing,
         score_names=names,
+        wrong=wrong,
     )
     answer = render(request, "traces/trace.html", page, headers=_framing(request))
     _skeletons(request).make(trace, rows)  # the page's script asks for it next
@@ -227,9 +233,7 @@ def show_skeleton(request: Request, slug: str, trace_id: str, unless: int | None
         _, trace = trace_at(conn, request, slug, trace_id)
         if unless == trace.version:
             return Response(status_code=204, headers=PAGE_HEADERS)
-        body = _skeletons(request).find(trace)
-        if body is None:
-            body = _skeletons(request).make(trace, outline(conn, trace=trace, with_missing=True))
+        body = _skeleton(request, conn, trace).body
     headers = PAGE_HEADERS | {"Vary": f"{PAGE_HEADERS['Vary']}, Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
@@ -248,6 +252,27 @@ def _skeletons(request: Request) -> SkeletonCache:
     return cast(SkeletonCache, request.app.state.skeletons)
 
 
+def _skeleton(request: Request, conn: Connection, trace: TraceRow) -> Kept:
+    kept = _skeletons(request).find(trace)
+    return kept or _skeletons(request).make(trace, outline(conn, trace=trace, with_missing=True))
+
+
+def _wrong(request: Request, conn: Connection, trace: TraceRow) -> Wrong | None:
+    """What went wrong; while a trace grows its page has just asked for the skeleton of this state."""
+    return _skeleton(request, conn, trace).wrong if trace.error_count else None
+
+
+def _told(conn: Connection, trace: TraceRow, found: Wrong | None, chosen: StepView | None) -> WrongView | None:
+    """What went wrong with what the step said, which is read unless it is the chosen one."""
+    if found is None:
+        return None
+    if chosen is not None and chosen.step.row.span_id == found.span_id:
+        failures = chosen.failures
+    else:
+        failures = content.failures(load_step(conn, trace=trace, span_id=found.span_id, alone=True))
+    return WrongView(found, failures[0] if failures else None)
+
+
 def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
     """The step asked for; else, in a failed trace, the one that its head names; else the top of the tree."""
     if span is not None and len(span) == 16:
@@ -255,10 +280,10 @@ def _chosen(trace: TraceRow, rows: Outline, span: str | None) -> int | None:
             return rows.ids.index(bytes.fromhex(span))
         except ValueError:
             pass  # no step of this trace has it
-    failed = [row for row, status in enumerate(rows.status) if status == ERROR] if trace.status == "error" else []
-    first = next((row for row, flags in enumerate(rows.flags) if not flags & MISSING), None)
-    # The last failed step to start, as `tracer.ingest.rollup` has it.
-    return max(failed, key=lambda row: (rows.start[row], rows.ids[row]), default=first)
+    failed = last_failed(rows) if trace.status == "error" else None
+    if failed is not None:
+        return failed
+    return next((row for row, flags in enumerate(rows.flags) if not flags & MISSING), None)
 
 
 def _step_view(

@@ -72,8 +72,8 @@ def score_words(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
 
 
-def verdict(trace: TraceRow) -> Verdict:
-    """Say what became of a trace, before any number."""
+def verdict(trace: TraceRow, causes: int | None = None) -> Verdict:
+    """Say what became of a trace, before any number; `causes`, where known, is how many steps failed by themselves."""
     if trace.status == "error":
         if trace.failed_in is not None:
             return Verdict("failed in", "bad", name_of(trace.failed_in))
@@ -83,7 +83,7 @@ def verdict(trace: TraceRow) -> Verdict:
     if trace.status == "abandoned":
         return Verdict("stopped reporting", "bad")
     if trace.error_count:
-        return Verdict(f"finished, {plural(trace.error_count, 'step')} failed", "quiet")
+        return Verdict(f"finished, {plural(causes or trace.error_count, 'step')} failed", "quiet")
     return Verdict("finished", "quiet")
 
 

@@ -88,9 +88,10 @@ document.addEventListener("click", (event) => {
 });
 
 byId("head").addEventListener("click", (event) => {
-  if (!near(event, "a[data-cause]") || opensElsewhere(/** @type {MouseEvent} */ (event))) return;
+  const link = near(event, "a[data-step]");
+  if (!link || opensElsewhere(/** @type {MouseEvent} */ (event))) return;
   event.preventDefault();
-  tree.cause();
+  tree.goTo(link.dataset.step ?? "");
 });
 
 /** @param {string} part of the chosen step */

@@ -270,10 +270,15 @@ export class Tree extends EventTarget {
     const row = tree?.place.get(id);
     if (!tree || row === undefined) return;
     this.selected = id;
+    // A link of another row gives the focus to the tree, whose ring is around the chosen row.
+    const focused = document.activeElement;
+    if (focused !== this.host && this.host.contains(focused) && focused?.closest(".row")?.id !== `s-${id}`)
+      this.host.focus({ preventScroll: true });
     if (this.openAround(row)) this.arrange();
     if (scroll) this.reveal();
     this.draw();
     address({ span: id });
+    byId("error-at").textContent = "";
     this.mark = tree.mark(row);
     this.pane.open(id, `${this.host.dataset.steps}${id}`, tree, row);
     this.dispatchEvent(new Event("choose"));
@@ -428,17 +433,16 @@ export class Tree extends EventTarget {
     event.preventDefault();
   }
 
-  /** Go to the step that the head names: the last failed one to start. */
-  cause() {
-    const tree = this.skeleton;
-    if (!tree) return;
-    const { start } = tree.columns;
-    const later = (/** @type {number} */ row, /** @type {number} */ than) =>
-      (start[row] ?? 0) - (start[than] ?? 0) || (tree.id(row) > tree.id(than) ? 1 : -1);
-    let last = -1;
-    for (let row = 0; row < tree.size; row++)
-      if (tree.status(row) === "error" && (last < 0 || later(row, last) > 0)) last = row;
-    if (last >= 0) this.choose(tree.id(last), { scroll: true });
+  /** Go to a step that the head names. @param {string} id */
+  goTo(id) {
+    if (!this.skeleton) {
+      this.queued.push(() => this.goTo(id));
+      return;
+    }
+    this.choose(id, { scroll: true });
+    // On a phone the step stands below its tree.
+    const panes = this.pane.element.parentElement;
+    if (panes && getComputedStyle(panes).display === "block") this.pane.element.scrollIntoView({ block: "start" });
   }
 
   /** Go to the next step that failed, or back to the one before. @param {boolean} back */
@@ -457,7 +461,9 @@ export class Tree extends EventTarget {
     const next = back ? errors.filter((row) => row < from).at(-1) : errors.find((row) => row > from);
     const target = next ?? (back ? errors.at(-1) : errors[0]) ?? 0;
     this.choose(tree.id(target), { scroll: true });
-    say(`Error ${errors.indexOf(target) + 1} of ${errors.length}`);
+    const words = errors.length === 1 ? "The only error" : `Error ${errors.indexOf(target) + 1} of ${errors.length}`;
+    say(words);
+    byId("error-at").textContent = words;
   }
 }
 
