@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.client import Client, Service
 from tests.make import SECOND, START, Message
 from tracer.pages.differences import compare_texts
 from tracer.queries.edits import FAR, Work, edits
-from tracer.queries.runs import runs
+from tracer.queries.runs import run_before, runs
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.traces import trace_by_id
 from tracer.store.engine import Store
@@ -114,6 +115,23 @@ def test_s29_the_run_before_is_the_newest_earlier_trace_of_that_name_in_the_proj
     assert before(service.store, made[0]["traceId"]) == []
 
 
+def test_s29_of_the_runs_before_the_last_with_the_same_input_is_preferred(client: Client, service: Service) -> None:
+    asked = ("red?", "blue?", "red?", "blue?", "green?", "blue?", "none")
+    made = [
+        make.span("answer", start=START + number * SECOND, having={"input.value": text})
+        for number, text in enumerate(asked)
+    ]
+    client.store(*made)
+
+    def found(number: int) -> int | None:
+        with service.store.reading() as conn:
+            like = trace_by_id(conn, scope=EVERYTHING, trace_id=made[number]["traceId"])
+            run = run_before(conn, scope=EVERYTHING, like=like)
+        return None if run is None else [span["traceId"] for span in made].index(run.trace_id)
+
+    assert [found(number) for number in range(len(asked))] == [None, 0, 0, 1, 3, 3, 5]
+
+
 def test_s29_a_run_that_people_gave_another_name_is_still_a_run_of_its_chain(client: Client, service: Service) -> None:
     made = [make.span("answer", start=START + number * SECOND) for number in (0, 1)]
     client.store(*made)
@@ -132,7 +150,7 @@ def test_s29_the_run_before_is_found_by_its_index(client: Client, service: Servi
             return  # Postgres reads a table of a few rows as it likes
         trace = trace_by_id(conn, scope=EVERYTHING, trace_id=span["traceId"])
         event.listen(conn, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
-        runs(conn, scope=EVERYTHING, like=trace)
+        run_before(conn, scope=EVERYTHING, like=trace)
         plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0][0]}", asked[0][1]).all()
     steps = [row.detail for row in plan]
     assert any("trace_project_named (project_id=? AND name=? AND start_time<?)" in step for step in steps), steps
@@ -194,6 +212,14 @@ def test_s29_the_previous_run_is_one_address_away_and_any_trace_can_be_chosen(cl
     assert f"a={now['traceId']}&amp;b={before['traceId']}" in first.text
     assert client.get(address).status_code == 400
     assert client.get(address, params={"a": "f" * 32, "b": now["traceId"]}).status_code == 404
+
+
+def test_s29_a_step_that_fails_now_is_no_gain(client: Client) -> None:
+    before, now = make.span("answer"), make.span("answer", start=START + SECOND, status=2)
+    client.store(before, now)
+    asked = {"a": before["traceId"], "b": now["traceId"], "one": before["spanId"], "other": now["spanId"]}
+    html = client.get(f"/p/{client.project}/compare/pair", params=asked, headers=HTMX).text
+    assert re.search(r'<ins class="is-bad">.*<bdi>error</bdi></ins>', html)
 
 
 def test_s29_nothing_is_compared_across_projects(client: Client) -> None:

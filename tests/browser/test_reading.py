@@ -132,7 +132,7 @@ def test_s30_between_two_calls_the_pane_shows_what_was_added(page: Page, service
     shown = page.locator("[data-part=input] .msg:visible .said")
     assert shown.all_inner_texts() == ["Let me see.", "And now?"]
     expect(page.locator(".before")).to_contain_text("system + 1 more, which plan had already")
-    expect(page.get_by_role("button", name="Added since plan")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Added since call 1 of 2 (plan)")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Show all").click()
     assert shown.all_inner_texts() == ["You help.", "Where is it?", "Let me see.", "And now?"]
     page.get_by_role("treeitem", name="plan").click()

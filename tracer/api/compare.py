@@ -17,7 +17,7 @@ from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.outline import KIND_WORDS, STATUSES, Outline, outline
 from tracer.queries.projects import project_by_name
 from tracer.queries.rows import TraceRow
-from tracer.queries.runs import runs
+from tracer.queries.runs import run_before
 from tracer.queries.same_texts import texts_differ
 from tracer.queries.traces import trace_by_id
 from tracer.units import Nanos, NanoUsd, millis, usd
@@ -38,7 +38,8 @@ def compare_traces(
         str,
         Query(
             max_length=40,
-            description="What it is compared with; `previous` is the run of the same chain before it.",
+            description="What it is compared with; `previous` is the run of the same chain before it: the last one "
+            "with the same input, where there is one.",
             examples=["0af7651916cd43dd8448eb211c80319c"],
         ),
     ] = PREVIOUS,
@@ -107,10 +108,10 @@ def _trace(conn: Connection, reader: Reader, trace_id: str, project_id: int | No
 
 
 def _before(conn: Connection, reader: Reader, other: TraceRow) -> TraceRow:
-    found = runs(conn, scope=reader.scope, like=other, abandoned_after=reader.abandoned_after)
-    if not found:
+    found = run_before(conn, scope=reader.scope, like=other, abandoned_after=reader.abandoned_after)
+    if found is None:
         raise NotFound("There is no run of this chain before it.", field="a")
-    return found[0]
+    return found
 
 
 def _step(rows: Outline, row: int) -> dict[str, Any] | None:

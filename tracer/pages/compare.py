@@ -22,14 +22,14 @@ from tracer.queries.align import CHANGED, REMOVED, SAME, Aligned, align, state_o
 from tracer.queries.edits import Work
 from tracer.queries.outline import CHILD_ERROR, ERROR, KIND_WORDS, RUNNING, STATUSES, Outline, outline
 from tracer.queries.rows import ProjectRow, Step, TraceRow
-from tracer.queries.runs import runs
+from tracer.queries.runs import run_before, runs
 from tracer.queries.same_texts import texts_differ
 from tracer.queries.steps import step as load_step
 from tracer.queries.traces import newest_traces
 from tracer.units import format_cost, format_count, format_duration
 
 PREVIOUS = "previous"
-"""In the place of a trace's id: the run of the same chain before the other one."""
+"""In the place of a trace's id: the run of the same chain before the other one, of the same input if there is one."""
 AWAITED = 4
 """The state of a step that the newer trace, which still runs, has not reached yet."""
 RUNS = 20
@@ -114,9 +114,9 @@ def compare(
         project, other = trace_at(conn, request, slug, b)
         scope, silence = caller_of(request).scope, abandoned_after(request)
         if a == PREVIOUS:
-            earlier = runs(conn, scope=scope, like=other, abandoned_after=silence)
-            if earlier:
-                query = {"a": earlier[0].trace_id, "b": other.trace_id, "span": span}
+            earlier = run_before(conn, scope=scope, like=other, abandoned_after=silence)
+            if earlier is not None:
+                query = {"a": earlier.trace_id, "b": other.trace_id, "span": span}
                 return RedirectResponse(url(request, "/p/{slug}/compare", query, slug=slug), 303, headers=PAGE_HEADERS)
         if a is None or a == PREVIOUS:
             page = newest_traces(

@@ -28,7 +28,7 @@ from tracer.prices.rates import CostLine
 from tracer.queries.added import names_used, scores_of
 from tracer.queries.outline import MISSING, Outline, outline
 from tracer.queries.rows import ProjectRow, ScoreRow, SpanRow, Step, TraceRow
-from tracer.queries.steps import is_missing, steps_of
+from tracer.queries.steps import call_number, is_missing, steps_of
 from tracer.queries.steps import step as load_step
 from tracer.queries.within import find_within
 from tracer.settings import Settings
@@ -96,6 +96,8 @@ class StepView:
     """The lines that do so with our client for Python."""
     since: SpanRow | None
     """The model call before, whose conversation this one goes on with."""
+    since_call: tuple[int, int]
+    """Which model call of the trace that is, from 1, and how many there are."""
     previous: str | None
     next: str | None
 
@@ -321,6 +323,7 @@ def _step_view(
         curl=around.curl(row),
         python=around.python(row),
         since=since,
+        since_call=call_number(around.conn, trace=trace, row=since) if since is not None else (0, 0),
         previous=previous,
         next=following,
     )

@@ -10,7 +10,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, text
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text
 
 from tracer.errors import NotFound
 from tracer.otlp.dialects import read_content
@@ -124,6 +124,20 @@ def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Ste
         _step(trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
         for one in found.values()
     ]
+
+
+def call_number(conn: Connection, *, trace: TraceRow, row: SpanRow) -> tuple[int, int]:
+    """Which model call of its trace a step is, by when they began, from 1; and how many there are."""
+    earlier = or_(
+        span.c.start_time < row.start_time,
+        and_(span.c.start_time == row.start_time, span.c.span_id <= bytes.fromhex(row.span_id)),
+    )
+    # As the index of calls has it.
+    calls = select(func.count(), func.count().filter(earlier)).where(
+        span.c.trace_pk == trace.received, text("kind IN (3, 6)"), span.c.kind == Kind.llm
+    )
+    many, number = conn.execute(calls).one()
+    return int(number), int(many)
 
 
 def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) -> Iterator[Step]:
