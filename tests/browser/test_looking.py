@@ -237,6 +237,8 @@ def test_s41_the_keys_are_listed_and_every_action_is_found_by_its_name(
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Go to the next error")
     assert dialog.locator("dt kbd").count() > 30
+    assert all(dialog.locator("kbd").all_inner_texts())  # no blank caps
+    assert dialog.locator("h3").all_inner_texts()[:3] == ["Steps", "Search", "Folding"]
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
 

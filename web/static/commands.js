@@ -8,9 +8,11 @@ import { make, near, typing } from "./dom.js";
  * @property {string} words what it does
  * @property {() => void} [run] none for keys that only make sense where they are pressed
  * @property {boolean} [alike] one of several that the list of keys sums up in another line
+ * @property {string} [about] the subject under which it is listed; without one that of the command before it
  */
 
 const THEN = "→";
+const TWO = /(?<=.)→(?=.)/; // the arrow alone is a key
 const THEN_MS = 1500; // so long the second key of two may take
 
 class Commands {
@@ -65,11 +67,22 @@ class Commands {
 
   /** List all keys. */
   openKeys() {
-    const list = make("dl", "keylist");
-    for (const { keys, words, alike } of this.commands) {
+    const lists = make("div", "keylist");
+    /** @type {Map<string, HTMLElement>} */
+    const subjects = new Map();
+    let subject = "";
+    for (const { keys, words, alike, about } of this.commands) {
+      subject = about ?? subject;
       if (alike) continue;
+      const list = subjects.get(subject) ?? make("dl");
+      if (!subjects.has(subject)) {
+        const group = make("section");
+        group.append(make("h3", "", subject), list);
+        lists.append(group);
+        subjects.set(subject, list);
+      }
       const term = make("dt");
-      for (const key of keys.split(" ")) for (const one of key.split(THEN)) term.append(make("kbd", "", one), " ");
+      for (const key of keys.split(" ")) for (const one of key.split(TWO)) term.append(make("kbd", "", one), " ");
       const line = make("div");
       line.append(term, make("dd", "", words));
       list.append(line);
@@ -78,7 +91,7 @@ class Commands {
     close.addEventListener("click", () => this.dialog.close());
     const head = make("h2", "", "Keys");
     head.append(close);
-    this.#show("Keys", head, list);
+    this.#show("Keys", head, lists);
     close.focus();
   }
 

@@ -433,13 +433,13 @@ const comparison = new Comparison();
 const follow = (link) => /** @type {HTMLElement | null} */ (document.querySelector(link))?.click();
 
 commands.add([
-  { keys: "↑ ↓", words: "Go to the step above or below" },
+  { about: "Steps", keys: "↑ ↓", words: "Go to the step above or below" },
   { keys: "Home End", words: "Go to the first or the last step" },
   { keys: "Enter", words: "Go from the steps to the texts" },
-  { keys: "n", words: "Go to the next difference", run: () => comparison.step(false) },
+  { about: "Differences", keys: "n", words: "Go to the next difference", run: () => comparison.step(false) },
   { keys: "N", words: "Go to the difference before", run: () => comparison.step(true) },
   { keys: "o", words: "Show differences only, or all steps", run: () => comparison.toggle() },
-  { keys: "x", words: "Swap the two", run: () => follow("[data-swap]") },
+  { about: "Traces", keys: "x", words: "Swap the two", run: () => follow("[data-swap]") },
   { keys: "P", words: "Compare with another trace", run: () => follow("[data-other]") },
 ]);
 

@@ -81,7 +81,7 @@ const choosing = document.getElementById("chosen");
 if (choosing) start(() => update(() => false));
 
 commands.add([
-  { keys: "/", words: "Search the traces", run: focusBox },
+  { about: "List", keys: "/", words: "Search the traces", run: focusBox },
   { keys: "p", words: "Look at the trace beside the list", run: togglePeek },
   ...(choosing ? [{ keys: "x", words: "Choose the trace, or choose it no more", run: toggleRow }] : []),
   { keys: "f", words: "Show or hide what the traces have in common", run: toggleFacets },

@@ -183,8 +183,8 @@ function go(key) {
 commands.add([
   ...[...document.querySelectorAll("#places [data-go]")].map((link) => {
     const key = /** @type {HTMLElement} */ (link).dataset.go ?? "";
-    return { keys: `g→${key}`, words: `Go to ${link.textContent}`, run: () => go(key) };
+    return { about: "Pages", keys: `g→${key}`, words: `Go to ${link.textContent}`, run: () => go(key) };
   }),
-  { keys: "?", words: "List all keys", run: () => commands.openKeys() },
+  { about: "Anywhere", keys: "?", words: "List all keys", run: () => commands.openKeys() },
   { keys: "Ctrl+K ⌘K", words: "Find an action by its name", run: () => commands.openPalette() },
 ]);

@@ -33,7 +33,7 @@ document.addEventListener("click", (event) => {
 });
 
 commands.add([
-  { keys: "j", words: "Go to the next row", run: () => move(1) },
+  { about: "Rows", keys: "j", words: "Go to the next row", run: () => move(1) },
   { keys: "k", words: "Go to the row before", run: () => move(-1) },
   { keys: "Enter", words: "Open the row" },
 ]);
