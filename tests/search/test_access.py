@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,8 +10,11 @@ from sqlalchemy import event
 
 from tests import make
 from tests.client import Client, Service, on_one_database
+from tracer.search.conditions import Moment
+from tracer.search.evaluate import Evaluator
 from tracer.search.find import find_traces
 from tracer.search.parse import read_search
+from tracer.search.tree import Is, Pattern
 from tracer.search.walk import Range
 from tracer.store.sql import Sql
 
@@ -66,3 +69,26 @@ def test_a_search_goes_by_the_index(stored: tuple[Service, int], q: str, index: 
     assert any(index in plan for plan in plans), plans
     assert not any("SCAN" in plan for plan in plans), plans
     assert ("USE TEMP B-TREE FOR ORDER BY" in plans) == (index == "trace_duration"), plans
+
+
+def test_steps_are_looked_up_by_the_whole_of_their_key_on_postgres(service: Service, client: Client) -> None:
+    if service.store.sqlite:
+        return
+    trace = make.new_trace_id()
+    client.store(*(make.span(f"step {number}", trace=trace, start=make.START + number) for number in range(300)))
+    plans: list[str] = []
+    with service.store.reading() as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        sql = Sql(connection)
+        pk = sql.rows("SELECT id FROM trace WHERE trace_id = ?", [bytes.fromhex(trace)])[0].id
+        pairs = {(pk, row.span_id) for row in sql.rows("SELECT span_id FROM span WHERE trace_pk = ?", [pk])}
+        asked = sql.rows
+
+        def explained(statement: str, parameters: Sequence[Any] = ()) -> Sequence[Any]:
+            plans.extend(row[0] for row in asked(f"EXPLAIN {statement}", parameters))
+            return asked(statement, parameters)
+
+        sql.rows = explained  # type: ignore[method-assign]
+        name = Is("name", (Pattern(("nobody",)),))
+        assert Evaluator(sql, Moment(0, 10, False), None).steps(name, {pk}, pairs) == set()
+    assert any("Index Cond: ((trace_pk =" in line and "(span_id =" in line for line in plans), plans
