@@ -13,6 +13,7 @@ from tests.client import Client, Service, on_one_database
 from tracer.search.conditions import Moment
 from tracer.search.evaluate import Evaluator
 from tracer.search.find import find_traces
+from tracer.search.find_spans import SpanRange, find_spans
 from tracer.search.parse import read_search
 from tracer.search.tree import Is, Pattern
 from tracer.search.walk import Range
@@ -69,6 +70,31 @@ def test_a_search_goes_by_the_index(stored: tuple[Service, int], q: str, index: 
     assert any(index in plan for plan in plans), plans
     assert not any("SCAN" in plan for plan in plans), plans
     assert ("USE TEMP B-TREE FOR ORDER BY" in plans) == (index == "trace_duration"), plans
+
+
+@pytest.mark.parametrize("spans", [False, True])
+@on_one_database
+def test_traces_that_are_known_by_their_numbers_are_looked_up(stored: tuple[Service, int], spans: bool) -> None:
+    service, project_id = stored
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, parameters: object, *__: object) -> None:
+        if statement.startswith("SELECT id FROM trace WHERE id IN"):
+            explained = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in explained)
+
+    engine = service.store._reader
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        with service.store.reading() as connection:
+            if spans:
+                find_spans(Sql(connection), None, SpanRange((project_id,)), seconds=10)
+            else:
+                find_traces(Sql(connection), None, Range((project_id,), order="received"), seconds=10)
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    assert plans
+    assert all("INTEGER PRIMARY KEY" in plan for plan in plans), plans
 
 
 def test_steps_are_looked_up_by_the_whole_of_their_key_on_postgres(service: Service, client: Client) -> None:
