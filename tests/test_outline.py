@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from tests import make
@@ -19,6 +21,7 @@ from tracer.queries.outline import (
     Outline,
     outline,
 )
+from tracer.queries.rows import SpanRow
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.steps import tree
 from tracer.queries.traces import newest_traces, trace_by_id
@@ -64,7 +67,7 @@ def test_the_outline_has_every_step_where_the_tree_has_it(client: Client, servic
             assert [span_id.hex() for span_id in rows.ids] == [row.span_id for row in found]
             assert rows.depth == [row.depth for row in found]
             assert [bool(flags & ORPHAN) for flags in rows.flags] == [row.orphan for row in found]
-            assert [bool(flags & CHILD_ERROR) for flags in rows.flags] == [row.child_error for row in found]
+            assert [bool(flags & CHILD_ERROR) for flags in rows.flags] == failed_below(found)
             assert [STATUSES[status] for status in rows.status] == [row.status for row in found]
             assert [rows.start[at] + rows.first for at in range(len(rows))] == [row.start_time for row in found]
             tops = [at for at, depth in enumerate(rows.depth) if depth == 0]
@@ -73,6 +76,17 @@ def test_the_outline_has_every_step_where_the_tree_has_it(client: Client, servic
             assert any(rows.flags[at] & (NO_PRICE | NO_USAGE) for at in tops) == (trace.partial is not None), trace.name
             compared += len(rows)
     assert compared > 200
+
+
+def failed_below(found: Sequence[SpanRow]) -> list[bool]:
+    """Of each step in tree order, whether a step below it failed."""
+    return [
+        any(
+            below.status == "error"
+            for below in takewhile(lambda one, depth=row.depth: one.depth > depth, found[number + 1 :])
+        )
+        for number, row in enumerate(found)
+    ]
 
 
 def test_s8_a_call_that_framework_and_client_both_report_is_summed_up_once(client: Client, service: Service) -> None:

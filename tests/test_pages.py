@@ -53,7 +53,6 @@ def row(depth: int = 0, **more: Any) -> SpanRow:
         "parent_id": None,
         "depth": depth,
         "orphan": False,
-        "child_error": False,
         "child_count": 0,
         "name": "step",
         "kind": "chain",

@@ -110,8 +110,6 @@ class SpanRow(msgspec.Struct, frozen=True, gc=False):
     """Levels below the tree's top; 0 for roots and for spans whose parent never came."""
     orphan: bool
     """Its parent is not stored."""
-    child_error: bool
-    """A step below it failed."""
     child_count: int
     name: str
     kind: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -37,19 +37,16 @@ _STATUSES = {int(status): status.name for status in Status}
 
 
 def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
-    """Every span of a trace in tree order, without bodies; cost grows with the trace alone.
-
-    Whether a step below one failed is not looked up: `child_error` is False.
-    """
+    """Every span of a trace in tree order, without bodies; cost grows with the trace alone."""
     rows = list(Sql(conn).rows_at("span", ("trace_pk",), [(trace.received,)], what=", ".join(_LISTED)))
-    return [_span_row_of(rows[place.index], trace, place, child_error=False) for place in tree_order(rows)]
+    return [_span_row_of(rows[place.index], trace, place) for place in tree_order(rows)]
 
 
 def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False) -> Step:
     """One span, whole; raises NotFound when the trace has none of that id.
 
     With `alone` its children are not asked for, which in a large trace takes longer than all else: `child_count` is
-    then 0 and `child_error` False.
+    then 0.
     """
     try:
         raw = bytes.fromhex(span_id) if len(span_id) == 16 else b""
@@ -63,12 +60,11 @@ def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False
         parent = conn.execute(
             select(span.c.span_id).where(span.c.trace_pk == trace.received, span.c.span_id == row.parent_id)
         ).first()
-    below = select(span.c.status).where(span.c.trace_pk == trace.received, span.c.parent_id == raw)
+    below = select(span.c.span_id).where(span.c.trace_pk == trace.received, span.c.parent_id == raw)
     children = () if alone else conn.execute(below).all()
     place = Placed(0, 0, len(children), row.parent_id is not None and parent is None)
-    child_error = any(child.status == Status.error for child in children)
     logs = _logs(conn, trace, raw)
-    return _step(trace, row, place, child_error, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
+    return _step(trace, row, place, _bodies(conn, trace), logs.get(raw, []), _partial(conn, row))
 
 
 def is_missing(conn: Connection, *, trace: TraceRow, span_id: str) -> bool:
@@ -85,7 +81,7 @@ def is_missing(conn: Connection, *, trace: TraceRow, span_id: str) -> bool:
 
 def listed(row: Row[Any], trace: TraceRow) -> SpanRow:
     """A span's columns for a list across traces, where nothing is known of the steps around it."""
-    return _span_row(row, trace, Placed(0, 0, 0, False), child_error=False)
+    return _span_row(row, trace, Placed(0, 0, 0, False))
 
 
 def listed_steps(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) -> list[SpanRow]:
@@ -121,7 +117,7 @@ def calls_before(conn: Connection, *, trace: TraceRow, row: SpanRow) -> list[Ste
     bodies = _bodies(conn, trace)
     place = Placed(0, 0, 0, False)
     return [
-        _step(trace, one, place, False, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
+        _step(trace, one, place, bodies, _logs(conn, trace, one.span_id).get(one.span_id, []), None)
         for one in found.values()
     ]
 
@@ -155,7 +151,7 @@ def steps_of(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes]) ->
         for span_id in some:
             row = rows.get(span_id)
             if row is not None:
-                yield _step(trace, row, place, False, bodies, logs.get(span_id, []), _partial(conn, row))
+                yield _step(trace, row, place, bodies, logs.get(span_id, []), _partial(conn, row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +194,12 @@ def whole_spans(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes] 
         record = record_of(bytes.fromhex(trace.trace_id), row, body)
         if so_far is not None:
             record.attributes = {**record.attributes, "stepscope.output.partial": so_far}
-        yield WholeSpan(record, joined, partial(_read, trace, row, place, False, body, joined, so_far))
+        yield WholeSpan(record, joined, partial(_read, trace, row, place, body, joined, so_far))
 
 
 def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
     """Every span of a trace in tree order, whole, one after the other."""
     rows = conn.execute(select(span).where(span.c.trace_pk == trace.received)).all()
-    failed_below = _failed_below(rows)
     logs = _logs(conn, trace)
     partials = {
         row.span_id: row.text
@@ -213,27 +208,24 @@ def steps(conn: Connection, *, trace: TraceRow) -> Iterator[Step]:
     bodies = _bodies(conn, trace)
     for place in tree_order(rows):
         row = rows[place.index]
-        failed = row.span_id in failed_below
-        yield _step(trace, row, place, failed, bodies, logs.get(row.span_id, []), partials.get(row.span_id))
+        yield _step(trace, row, place, bodies, logs.get(row.span_id, []), partials.get(row.span_id))
 
 
 def _step(
     trace: TraceRow,
     row: Row[Any],
     place: Placed,
-    child_error: bool,
     bodies: BodyReader,
     logs: list[LogRecord],
     so_far: str | None,
 ) -> Step:
-    return _read(trace, row, place, child_error, bodies.read(place_of(row)), logs, so_far)
+    return _read(trace, row, place, bodies.read(place_of(row)), logs, so_far)
 
 
 def _read(
     trace: TraceRow,
     row: Row[Any],
     place: Placed,
-    child_error: bool,
     body: Body,
     logs: list[LogRecord],
     so_far: str | None,
@@ -249,7 +241,7 @@ def _read(
         for log in logs
     ]
     return Step(
-        row=_span_row(row, trace, place, child_error=child_error),
+        row=_span_row(row, trace, place),
         content=read_content(record, logs),
         session_id=row.session_id,
         user_id=row.user_id,
@@ -272,11 +264,11 @@ def _read(
     )
 
 
-def _span_row(row: Row[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
-    return _span_row_of(_listed(row), trace, place, child_error=child_error)
+def _span_row(row: Row[Any], trace: TraceRow, place: Placed) -> SpanRow:
+    return _span_row_of(_listed(row), trace, place)
 
 
-def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed, *, child_error: bool) -> SpanRow:
+def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed) -> SpanRow:
     """A span's columns out of the values of _LISTED."""
     (
         span_id, parent_id, name, kind, code, status_message, start, end, model, provider, cost, input_cost,
@@ -293,7 +285,6 @@ def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed, *, child
         parent_id=parent_id.hex() if parent_id is not None else None,
         depth=place.depth,
         orphan=place.orphan,
-        child_error=child_error,
         child_count=place.child_count,
         name=name,
         kind=_KINDS[kind],
@@ -313,21 +304,6 @@ def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed, *, child
         service=service,
         dialect=dialect,
     )
-
-
-def _failed_below(rows: Any) -> set[bytes]:
-    """The spans above a failed one; each is visited once, so that long chains cost no more than their length."""
-    if not any(row.status == Status.error for row in rows):
-        return set()
-    parents: Mapping[bytes, bytes | None] = {row.span_id: row.parent_id for row in rows}
-    marked: set[bytes] = set()
-    for row in rows:
-        if row.status == Status.error:
-            at = row.parent_id
-            while at is not None and at in parents and at not in marked:
-                marked.add(at)
-                at = parents[at]
-    return marked
 
 
 def _bodies(conn: Connection, trace: TraceRow) -> BodyReader:
