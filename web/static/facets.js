@@ -65,6 +65,16 @@ function placeOf(svg, event) {
   return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
 }
 
+/** The bar at a place of the histogram. @param {SVGSVGElement} svg @param {number} place */
+function barAt(svg, place) {
+  for (const one of svg.querySelectorAll(".room")) {
+    const from = Number(one.getAttribute("x")) / 1000;
+    const to = from + Number(one.getAttribute("width")) / 1000;
+    if (place >= from && place <= to) return { from, to };
+  }
+  return null;
+}
+
 let from = -1;
 host.addEventListener("pointerdown", (event) => {
   const svg = bars();
@@ -86,16 +96,11 @@ host.addEventListener("pointerup", (event) => {
   const to = placeOf(svg, event);
   let [begin, end] = [Math.min(from, to), Math.max(from, to)];
   from = -1;
-  if (end - begin < 0.004) {
-    // A click takes the bar that it hits.
-    const hit = [...svg.querySelectorAll(".room")].find((one) => {
-      const x = Number(one.getAttribute("x")) / 1000;
-      return begin >= x && begin <= x + Number(one.getAttribute("width")) / 1000;
-    });
-    if (!hit) return;
-    begin = Number(hit.getAttribute("x")) / 1000;
-    end = begin + Number(hit.getAttribute("width")) / 1000;
-  }
+  const [left, right] = [barAt(svg, begin), barAt(svg, end)];
+  if (end - begin < 0.004 && !left) return; // a click beside the bars
+  // Whole bars: nobody can hit the minute at which one begins.
+  begin = left ? left.from : begin;
+  end = right ? right.to : end;
   const [first, last] = [Number(svg.dataset.from), Number(svg.dataset.to)];
   const there = new URL(svg.dataset.here ?? "", location.href);
   there.searchParams.set("from", new Date(first + begin * (last - first)).toISOString());
