@@ -496,3 +496,13 @@ def test_our_scripts_stay_small() -> None:
     scripts = [file for file in (resource_dir("web") / "static").rglob("*.js") if "plotly" not in file.name]
     assert len(scripts) > 20
     assert sum(len(gzip.compress(file.read_bytes())) for file in scripts) < 100 * 1_024
+
+
+def test_a_page_is_packed_for_whoever_can_unpack_it(client: Client) -> None:
+    client.store(make.span("answer"))
+    address = f"/p/{client.project}/traces"
+    packed, plain = (client.get(address, headers={"accept-encoding": one}) for one in ("gzip", "identity"))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert all("Accept-Encoding" in answer.headers["vary"] for answer in (packed, plain))

@@ -241,6 +241,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     for router in (
         otlp.router,
+        static.router,
         compat.router,
         projects.router,
         traces.router,
@@ -291,7 +292,6 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         sign_in.router,
         oidc.router,
         shared.router,
-        static.router,
     ):
         app.include_router(router)
     app.add_api_route("/openapi.json", _openapi, methods=["GET"], include_in_schema=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from tracer.auth import ROUTES, Caller
 from tracer.pages import ranges, words
 from tracer.pages.addresses import changed, url
-from tracer.pages.static import static_url
+from tracer.pages.static import module, static_url
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, TraceRow
 from tracer.queries.traces import trace_by_id
@@ -31,6 +32,9 @@ PAGE_HEADERS = {
     "Vary": "HX-Request, HX-Request-Type",
 }
 """Sent with every page; the guard around the service adds the security headers."""
+
+SMALL_PAGE = 2_000
+"""Bytes of HTML that are not worth packing."""
 
 
 SETTINGS = (
@@ -153,6 +157,7 @@ def render(
         "now": unix_now(),
         "url": partial(url, request),
         "static": partial(static_url, request),
+        "module": partial(module, request),
         "partial": False,
         "read_only": cast(Store, request.app.state.store).read_only,
     }
@@ -162,4 +167,8 @@ def render(
         html = "".join(template.blocks[block](template.new_context(variables))).strip()
     else:
         html = template.render(variables)
-    return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS | (headers or {}))
+    body, more = html.encode(), PAGE_HEADERS | (headers or {})
+    if len(body) > SMALL_PAGE and "gzip" in request.headers.get("accept-encoding", ""):
+        body, more = gzip.compress(body, 3, mtime=0), more | {"Content-Encoding": "gzip"}
+    more = more | {"Vary": f"{more['Vary']}, Accept-Encoding"}
+    return HTMLResponse(body, status_code=status, headers=more)

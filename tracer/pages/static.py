@@ -8,10 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import cache
 
 from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
 
 from tracer.errors import NotFound
 from tracer.pages.addresses import url
@@ -20,6 +22,8 @@ from tracer.resources import resource_dir
 router = APIRouter()
 
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_IMPORT = re.compile(r"""^(?:import|export)\b[^"'();]*["']\./([\w-]+\.js)["']""", re.MULTILINE)
+"""What a module needs before it runs; `import()`, which asks later, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,29 @@ def static_url(request: Request, name: str) -> str:
     return url(request, "/static/{digest}/", digest=files.digest) + name
 
 
+@cache
+def imported(name: str) -> tuple[str, ...]:
+    """Return the names of the modules that a module imports, and that these import, in alphabetical order."""
+    files = _files().files
+    found, left = set[str](), [name]
+    while left:
+        for one in _IMPORT.findall(files[left.pop()].body.decode()):
+            if one not in found:
+                found.add(one)
+                left.append(one)
+    return tuple(sorted(found))
+
+
+def module(request: Request, name: str) -> Markup:
+    """Return the tags of a module: it and all that it imports are asked for at once, not one after the other."""
+    links = [Markup('<link rel="modulepreload" href="{}">').format(static_url(request, one)) for one in imported(name)]
+    return Markup("").join(
+        [*links, Markup('<script type="module" src="{}"></script>').format(static_url(request, name))]
+    )
+
+
 @router.get("/static/{digest}/{name:path}", include_in_schema=False)
-def static_file(request: Request, digest: str, name: str) -> Response:
+async def static_file(request: Request, digest: str, name: str) -> Response:
     """Answer one file: kept for good under today's digest, asked about again under any other."""
     files = _files()
     file = files.files.get(name)
