@@ -10,7 +10,6 @@ from email import message_from_bytes
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from urllib.error import URLError
 
 import pytest
 
@@ -165,9 +164,9 @@ def test_without_the_internet_the_audit_says_so_loudly_and_with_a_code_of_its_ow
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def nobody(*_: object, **__: object) -> None:
-        raise URLError("no route")
+        raise subprocess.CalledProcessError(1, "pip-audit")  # and no report
 
-    monkeypatch.setattr("tools.supply.urlopen", nobody)
+    monkeypatch.setattr("tools.supply.with_program", nobody)
     assert supply(["audit"]) == CANNOT_ASK
     assert "!!! NOT AUDITED" in capsys.readouterr().err
     checks = Checks()
