@@ -60,7 +60,7 @@ wheel: $(READY) ## build both wheels and sdists into dist/
 
 # Made again when what it depends on changes, and when the front-end libraries are gone.
 $(READY): requirements.lock pyproject.toml sdk/pyproject.toml web/package.json web/package-lock.json \
-		web/build_hook.py $(if $(wildcard web/static/vendor/STAMP),,FORCE)
+		web/build_hook.py $(if $(wildcard web/static/built/STAMP),,FORCE)
 	@test -n "$(PYTHON)" || { echo "Stepscope needs Python 3.11 or newer with venv. Name one: make PYTHON=..." >&2; exit 1; }
 	@echo "Making the environment in $(VENV), which takes a minute the first time ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

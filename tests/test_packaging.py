@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -49,8 +50,7 @@ def hook() -> ModuleType:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, hook: ModuleType) -> tuple[Path, Path]:
     """The service's sdist, and the wheel made from it where there is no npm."""
-    if not hook.is_ready(ROOT):
-        hook.fetch(ROOT)
+    hook.make_ready(ROOT)
     return build(ROOT, tmp_path_factory.mktemp("dist"), path="")
 
 
@@ -69,7 +69,7 @@ def test_the_wheel_has_only_files_of_known_kinds(wheel: list[str]) -> None:
     strangers = [
         name
         for name in wheel
-        if ".dist-info/" not in name and Path(name).suffix not in KINDS and not name.endswith("/vendor/STAMP")
+        if ".dist-info/" not in name and Path(name).suffix not in KINDS and not name.endswith("/STAMP")
     ]
 
     assert strangers == []
@@ -210,6 +210,28 @@ def test_an_old_or_broken_library_folder_is_not_taken_for_a_good_one(hook: Modul
     assert not hook.is_ready(project)
 
 
+def test_scripts_are_bundled_anew_when_one_has_changed_and_no_npm_is_asked(
+    hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copied(tmp_path, hook)
+    monkeypatch.setattr(hook, "run_npm", None)
+    built = project / hook.BUILT
+    assert hook.is_bundled(project)
+    assert [path.name for path in sorted(built.iterdir())] == ["STAMP", "page.js"]
+
+    script = project / "web/static/dom.js"
+    script.write_bytes(b"export function a() { console.log(1); }\n")
+    assert not hook.is_bundled(project)
+    hook.make_ready(project)
+    assert hook.is_bundled(project)
+    assert b"console.log(1)" in (built / "page.js").read_bytes()
+
+    script.write_bytes(b"export function a( {\n")
+    with pytest.raises(hook.FetchError, match=r"dom\.js"):
+        hook.make_ready(project)
+    assert b"console.log(1)" in (built / "page.js").read_bytes()
+
+
 def test_a_build_asks_for_node_only_without_npm_and_libraries(
     hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +240,11 @@ def test_a_build_asks_for_node_only_without_npm_and_libraries(
     monkeypatch.setattr(hook.shutil, "which", nowhere)
     assert frontend.dependencies() == []
 
+    for gone in (project / hook.BUNDLER).rglob("esbuild*"):
+        gone.unlink()
+    assert frontend.dependencies() == [], "what is bundled needs no bundler"
+    (project / "web/static/built/STAMP").unlink()
+    assert frontend.dependencies() == [hook.NODE]
     (project / "web/static/vendor/STAMP").unlink()
     assert frontend.dependencies() == [hook.NODE]
     monkeypatch.setattr(hook.shutil, "which", somewhere)
@@ -245,7 +272,8 @@ def somewhere(name: str) -> str:
 
 
 def copied(into: Path, hook: ModuleType) -> Path:
-    """Make a project folder with our lock files and a filled library folder."""
+    """Make a project folder with our lock files, a filled library folder, two scripts and what is built of them."""
+    hook.make_ready(ROOT)
     vendor = into / hook.VENDOR
     vendor.mkdir(parents=True)
     for name in hook.LOCKED:
@@ -253,6 +281,13 @@ def copied(into: Path, hook: ModuleType) -> Path:
     for name in hook.FILES:
         (vendor / name).write_bytes(b"code")
     (vendor / "STAMP").write_text(hook.stamp(into))
+    (into / "web/static/page.js").write_bytes(b'import { a } from "./dom.js";\na();\n')
+    (into / "web/static/dom.js").write_bytes(b"export function a() { console.log(0); }\n")
+    (into / "web/templates").mkdir()
+    (into / "web/templates/base.html").write_bytes(b"{{ module('page.js') }}")
+    version = json.loads((ROOT / "web/package-lock.json").read_text())["packages"]["node_modules/esbuild"]["version"]
+    shutil.copytree(ROOT / hook.BUNDLER / version, into / hook.BUNDLER / version)
+    hook.bundle(into)
     return into
 
 

@@ -117,6 +117,7 @@ def biome(command: str) -> list[str]:
 def tests(checks: Checks, *, counts: str) -> None:
     """Run every test: those that want the machine for themselves one by one, the others two at a time."""
     variables = {"STEPSCOPE_TEST_COUNTS": counts}
+    checks.run("bundles of the scripts as they are", [sys.executable, "web/build_hook.py"])
     try:
         variables["CHROMIUM"] = str(provide_browser())
     except NoBrowser as error:

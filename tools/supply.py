@@ -46,7 +46,7 @@ def browser_parts(lock: dict[str, Any]) -> dict[str, Any]:
             "hashes": [{"alg": "SHA-512", "content": b64decode(one["integrity"].removeprefix("sha512-")).hex()}],
         }
         for path, one in sorted(lock["packages"].items())
-        if path
+        if path and not one.get("dev")  # what only builds
     ]
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": parts}
 

@@ -16,11 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracer.errors import Forbidden, TooLarge, TracerError, WrongHost
 from tracer.otlp.addresses import is_otlp
+from tracer.resources import early_digest
 from tracer.settings import Settings
 from tracer.units import format_bytes
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src data:; "
+    f"default-src 'none'; script-src 'self' '{early_digest()}'; "
+    "style-src 'self'; img-src 'self' data: blob:; media-src data:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {

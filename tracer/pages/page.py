@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from tracer.auth import ROUTES, Caller
 from tracer.pages import ranges, words
 from tracer.pages.addresses import changed, url
-from tracer.pages.static import module, static_url
+from tracer.pages.static import early, module, static_url, styles
 from tracer.queries.projects import project_by_slug
 from tracer.queries.rows import ProjectRow, TraceRow
 from tracer.queries.traces import trace_by_id
@@ -85,6 +85,7 @@ NAMES: dict[str, object] = {
     "ROUTES": ROUTES,
     "SETTINGS": SETTINGS,
     "changed": changed,
+    "early": early,
     "zone_name": zone_name,
     "zone_label": zone_label,
     "RANGES": ranges.LENGTHS,
@@ -158,6 +159,7 @@ def render(
         "url": partial(url, request),
         "static": partial(static_url, request),
         "module": partial(module, request),
+        "styles": partial(styles, request),
         "partial": False,
         "read_only": cast(Store, request.app.state.store).read_only,
     }

@@ -11,8 +11,9 @@ from tracer.queries.rows import SpanRow, TraceRow
 from tracer.queries.scope import Scope
 from tracer.queries.steps import listed
 from tracer.queries.traces import NEWEST_FIRST, ORDERS, trace_row, traces_selected
-from tracer.search.find import WORK_LIMIT_S, find_traces
+from tracer.search.find import find_traces
 from tracer.search.find_spans import SpanPlace, SpanRange, find_spans
+from tracer.search.pace import WORK_LIMIT_S
 from tracer.search.parse import read_search
 from tracer.search.tree import Node, Says, leaves
 from tracer.search.walk import BY_TIME, Place, Range

@@ -10,24 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tracer.search.access import Access
 from tracer.search.conditions import Moment
-from tracer.search.evaluate import Evaluator, asks_steps, cost, rough
+from tracer.search.evaluate import asks_steps, cost, rough
 from tracer.search.levels import for_traces
-from tracer.search.lookup import Index
-from tracer.search.texts import Words
-from tracer.search.tree import Node, Says, leaves
+from tracer.search.pace import WORK_LIMIT_S, Pace, evaluator, tools
+from tracer.search.tree import Node
 from tracer.search.walk import Place, Range, lots, walks_in_range
 from tracer.store.sql import Sql
-
-WORK_LIMIT_S = 0.05
-"""Seconds after which a search answers what it has, unless told otherwise."""
-
-OF_WAY = 3
-"""How many times as long the index may take to say where a rare word is: without it, that is not found for long."""
-
-UNTOLD = 0.1
-"""The part of the time after which it can be told how long that will take."""
 
 STEPS_AT_ONCE = {0: 50_000, 1: 50_000, 2: 20_000, 3: 20_000, 4: 200}
 """Steps of the traces that are looked at together, by what the search costs; at least one trace."""
@@ -63,8 +52,8 @@ def find_traces(
 def those_that_meet(sql: Sql, search: Node, pks: set[int], *, abandoned_after: int = 10) -> set[int]:
     """Which of some traces, by their row numbers, meet a search; the work grows with their number."""
     asked = Moment(time.time_ns(), abandoned_after, sql.sqlite)
-    index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
-    return Evaluator(sql, asked, None if index is None else Words(sql, index)).traces(for_traces(search), pks)
+    holds, _ = evaluator(sql, search, asked)
+    return holds.traces(for_traces(search), pks)
 
 
 class _Search:
@@ -75,25 +64,10 @@ class _Search:
         self._node = None if search is None else for_traces(search)
         self._range = range_
         self._limit = limit
-        self._seconds = seconds
-        self._began = self._looked_at = time.perf_counter()
-        self._deadline = self._began + seconds
         self._of_steps = self._node is not None and asks_steps(self._node)
         self._in_range = False
-        index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
-        self._evaluator = Evaluator(sql, moment, None if index is None else Words(sql, index))
-        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._too_long)
-
-    def _too_long(self, done: float) -> bool:
-        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
-        took = time.perf_counter() - self._began
-        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
-
-    def _ends(self) -> bool:
-        """Whether to stop after a part: another one that takes as long would end late."""
-        now = time.perf_counter()
-        took, self._looked_at = now - self._looked_at, now
-        return now + took > self._deadline
+        self._pace = Pace(seconds)
+        self._evaluator, self._access = tools(sql, search, moment, range_.projects, limit=limit, pace=self._pace)
 
     def find(self) -> Found:
         out = Found()
@@ -101,7 +75,7 @@ class _Search:
             return out
         sources = self._access.best(self._node)
         self._in_range = walks_in_range(self._range, sources)
-        self._looked_at = time.perf_counter()
+        self._pace.begin()
         for lot, is_last in lots(self._sql, self._range, sources):
             for part, likely in self._parts(lot):
                 met = self._met(likely)
@@ -112,7 +86,7 @@ class _Search:
                         out.searched_to = out.places[-1]
                         return out
                     out.places.append(place)
-                if self._ends() and not (is_last and part[-1] == lot[-1]):
+                if self._pace.ends() and not (is_last and part[-1] == lot[-1]):
                     out.searched_to = part[-1]
                     return out
         return out

@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tracer.search.access import COUNTED, NEWEST, Access, Few, Source
+from tracer.search.access import COUNTED, NEWEST, Few, Source
 from tracer.search.conditions import Moment
-from tracer.search.evaluate import EVERY, Evaluator, cost, rough
-from tracer.search.find import OF_WAY, UNTOLD, WORK_LIMIT_S
+from tracer.search.evaluate import EVERY, cost, rough
 from tracer.search.levels import for_steps
-from tracer.search.lookup import Index
-from tracer.search.texts import Pair, Words
-from tracer.search.tree import Node, Says, Step, leaves
+from tracer.search.pace import WORK_LIMIT_S, Pace, tools
+from tracer.search.texts import Pair
+from tracer.search.tree import Node, Step
 from tracer.store.sql import Sql
 from tracer.units import UnixNanos
 
@@ -93,23 +92,8 @@ class _Search:
         self._node = EVERY if search is None else for_steps(search)
         self._range = range_
         self._limit = limit
-        self._seconds = seconds
-        self._began = self._looked_at = time.perf_counter()
-        self._deadline = self._began + seconds
-        index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
-        self._evaluator = Evaluator(sql, moment, None if index is None else Words(sql, index))
-        self._access = Access(sql, moment, index, range_.projects, enough=4 * limit, late=self._too_long)
-
-    def _too_long(self, done: float) -> bool:
-        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
-        took = time.perf_counter() - self._began
-        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
-
-    def _ends(self) -> bool:
-        """Whether to stop after a part: another one that takes as long would end late."""
-        now = time.perf_counter()
-        took, self._looked_at = now - self._looked_at, now
-        return now + took > self._deadline
+        self._pace = Pace(seconds)
+        self._evaluator, self._access = tools(sql, search, moment, range_.projects, limit=limit, pace=self._pace)
 
     def find(self) -> FoundSpans:
         out = FoundSpans()
@@ -122,7 +106,7 @@ class _Search:
                     out.searched_to = out.places[-1]
                     return out
                 out.places.append(place)
-            if self._ends():
+            if self._pace.ends():
                 out.searched_to = last
                 return out
         return out

@@ -1,0 +1,61 @@
+"""What a search for traces and one for spans share: how long each may take, and what each looks with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tracer.search.access import Access
+from tracer.search.conditions import Moment
+from tracer.search.evaluate import Evaluator
+from tracer.search.lookup import Index
+from tracer.search.texts import Words
+from tracer.search.tree import Node, Says, leaves
+from tracer.store.sql import Sql
+
+WORK_LIMIT_S = 0.05
+"""Seconds after which a search answers what it has, unless told otherwise."""
+
+OF_WAY = 3
+"""How many times as long the index may take to say where a rare word is: without it, that is not found for long."""
+
+UNTOLD = 0.1
+"""The part of the time after which it can be told how long that will take."""
+
+
+class Pace:
+    """Tells a search that began now when to stop, so that it ends within `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = self._looked_at = time.perf_counter()
+        self._deadline = self._began + seconds
+
+    def too_long(self, done: float) -> bool:
+        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
+        took = time.perf_counter() - self._began
+        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
+
+    def begin(self) -> None:
+        """The way is found: the first part begins."""
+        self._looked_at = time.perf_counter()
+
+    def ends(self) -> bool:
+        """Whether to stop after a part: another one that takes as long would end late."""
+        now = time.perf_counter()
+        took, self._looked_at = now - self._looked_at, now
+        return now + took > self._deadline
+
+
+def evaluator(sql: Sql, search: Node | None, moment: Moment) -> tuple[Evaluator, Index | None]:
+    """What holds rows against a search, and the index of words where the search asks for one."""
+    index = Index(sql) if any(isinstance(one, Says) for one in leaves(search)) else None
+    return Evaluator(sql, moment, None if index is None else Words(sql, index)), index
+
+
+def tools(
+    sql: Sql, search: Node | None, moment: Moment, projects: Sequence[int], *, limit: int, pace: Pace
+) -> tuple[Evaluator, Access]:
+    """What holds rows against a search, and what knows the ways to those that can meet it."""
+    holds, index = evaluator(sql, search, moment)
+    return holds, Access(sql, moment, index, projects, enough=4 * limit, late=pace.too_long)
