@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -29,8 +29,10 @@ from ._values import CutText
 
 CHUNK = 4 * 1024 * 1024
 """Bytes of steps put aside at once, in one file."""
-HOST_CHUNK = 1024 * 1024
-"""As many where a thread of the host's has to do it: a millisecond's work."""
+HOST_CHUNK = 512 * 1024
+"""As many where a thread of the host's has to do it: less than a millisecond's work."""
+PIECE = 256 * 1024
+"""Bytes of steps between two chances for other threads: writing to the file lets them run."""
 FILES = 256
 """Files that are open at a time, at most."""
 AGAIN = 1.0
@@ -55,7 +57,7 @@ class _Chunk(NamedTuple):
     """One file of steps."""
 
     handle: int
-    length: int
+    lengths: list[int]
     count: int
 
 
@@ -147,34 +149,39 @@ class Overflow:
 
     def put(self, steps: list[Step], room: int) -> bool:
         """Put steps aside in a file; False where the disk can't take them: nothing is kept then."""
-        records = [_record(step) if type(step) is Step else self._out(step) for step in steps]
-        try:
-            data = marshal.dumps(records)
-        except ValueError:  # something in one of them is no plain value: that step is written out
-            data = marshal.dumps([self._plainly(step, record) for step, record in zip(steps, records, strict=True)])
-        if len(data) > room:
-            return False
+        handle = -1
+        lengths: list[int] = []
         try:
             handle = self._file()
+            for piece in _pieces(steps):
+                data = self._dumped(piece)
+                lengths.append(len(data))
+                if sum(lengths) > room:
+                    os.close(handle)
+                    return False
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
         except OSError as error:
-            _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
-            return False
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-        except OSError as error:
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
             _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
             return False
         if self._closed:
             os.close(handle)
             return False
         with self._counting:
-            self._in += len(records)
-            self._in_bytes += len(data)
-        self._chunks.append(_Chunk(handle, len(data), len(records)))
+            self._in += len(steps)
+            self._in_bytes += sum(lengths)
+        self._chunks.append(_Chunk(handle, lengths, len(steps)))
         return True
+
+    def _dumped(self, steps: list[Step]) -> bytes:
+        records = [_record(step) if type(step) is Step else self._out(step) for step in steps]
+        try:
+            return marshal.dumps(records)
+        except ValueError:  # something in one of them is no plain value: that step is written out
+            return marshal.dumps([self._plainly(step, record) for step, record in zip(steps, records, strict=True)])
 
     def take(self) -> Step | Out | None:
         """Take back the step that waits longest, or what was written of it; None where none waits."""
@@ -198,7 +205,7 @@ class Overflow:
 
     def _taken(self, chunk: _Chunk) -> None:
         self._out_of += chunk.count
-        self._out_bytes += chunk.length
+        self._out_bytes += sum(chunk.lengths)
 
     def _read(self) -> None:
         while self._chunks and not self._open:
@@ -206,14 +213,15 @@ class Overflow:
             self._taken(chunk)
             try:
                 os.lseek(chunk.handle, 0, os.SEEK_SET)
-                data = bytearray()
-                while len(data) < chunk.length:
-                    part = os.read(chunk.handle, chunk.length - len(data))
-                    if not part:
-                        break
-                    data += part
-                records = marshal.loads(data)  # noqa: S302  (nobody but us could have written there)
-                self._open.extend(Out(*record) if len(record) == 2 else _step(record) for record in records)
+                for length in chunk.lengths:
+                    data = bytearray()
+                    while len(data) < length:
+                        part = os.read(chunk.handle, length - len(data))
+                        if not part:
+                            break
+                        data += part
+                    records = marshal.loads(data)  # noqa: S302  (nobody but us could have written there)
+                    self._open.extend(Out(*record) if len(record) == 2 else _step(record) for record in records)
             except Exception:
                 # Counted by whoever takes them: as steps that could not be written.
                 self._open.extend([Out(b"", OWN_SCOPE)] * (chunk.count - len(self._open)))
@@ -232,6 +240,20 @@ class Overflow:
         if isinstance(step, Score):
             return (self._write(step) or b"", SCORE)
         return (self._write(step) or b"", step.scope if isinstance(step, Foreign) else OWN_SCOPE)
+
+
+def _pieces(steps: list[Step]) -> Iterator[list[Step]]:
+    """Split steps where together they exceed a piece."""
+    piece: list[Step] = []
+    size = 0
+    for step in steps:
+        piece.append(step)
+        size += step._size
+        if size >= PIECE:
+            yield piece
+            piece, size = list[Step](), 0
+    if piece:
+        yield piece
 
 
 def _record(step: Step) -> tuple[object, ...]:
