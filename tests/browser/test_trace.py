@@ -129,6 +129,9 @@ def test_what_is_asked_while_the_tree_is_still_read_happens_when_it_is_there(
     page: Page, service: Service, project: str
 ) -> None:
     trace, spans = shop(service, project)
+    # More steps than a page brings itself: their tree is asked for.
+    notes = [Sent(f"note {n}", spans[5], at=751 + n, took=1) for n in range(100)]
+    service.send(trace, *notes, project=project)
     held: list[Route] = []
     asked = re.compile(r"/skeleton($|\?)")
     page.route(asked, lambda route: held.append(route))
@@ -140,9 +143,9 @@ def test_what_is_asked_while_the_tree_is_still_read_happens_when_it_is_there(
     assert chosen(page) == "answer"
     for route in held:
         route.continue_()
-    expect(page.locator("#step h2")).to_contain_text("draft")
-    assert chosen(page) == "draft"
-    assert page.url.endswith(f"span={spans[5].id}")
+    expect(page.locator("#step h2")).to_contain_text("note 99")
+    assert chosen(page) == "note 99"
+    assert page.url.endswith(f"span={notes[-1].id}")
 
 
 def test_a_row_drawn_anew_under_the_pointer_is_chosen_all_the_same(page: Page, service: Service, project: str) -> None:

@@ -21,7 +21,7 @@ from tracer.pages.json_view import json_tree
 from tracer.pages.outgoing import MOST_STEPS, as_markdown
 from tracer.pages.page import PAGE_HEADERS, caller_of, reading, render, trace_at, unix_now, wants_block
 from tracer.pages.skeletons import Kept, SkeletonCache
-from tracer.pages.tree_rows import RowView, first_rows, total_of
+from tracer.pages.tree_rows import RowView, first_rows, skeleton, total_of
 from tracer.pages.wrong import Wrong, WrongView, last_failed, wrong_in
 from tracer.prices import PriceBook
 from tracer.prices.rates import CostLine
@@ -35,6 +35,9 @@ from tracer.settings import Settings
 from tracer.units import Nanos, format_duration
 
 _AS_TEXT = PAGE_HEADERS | {"Content-Security-Policy": "default-src 'none'; sandbox"}
+
+MOST_AT_ONCE = 100
+"""Steps of a trace whose skeleton its page brings; a larger one's is asked for while the scripts are read."""
 
 MOST_QUERY = 200
 """Characters of what is searched in a trace."""
@@ -58,6 +61,8 @@ class TracePage:
     """Names of scores that the project gave lately."""
     wrong: WrongView | None = None
     """What went wrong, when something did."""
+    skeleton: str | None = None
+    """All rows as JSON, when they are few: what the page's script would ask for next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,7 @@ def show_trace(request: Request, slug: str, trace_id: str, span: str | None = No
         missing=missing,
         score_names=names,
         wrong=wrong,
+        skeleton=msgspec.json.encode(skeleton(trace, rows)).decode() if len(rows) <= MOST_AT_ONCE else None,
     )
     answer = render(request, "traces/trace.html", page, headers=_framing(request))
     _skeletons(request).make(trace, rows)  # the page's script asks for it next

@@ -88,7 +88,11 @@ export class Tree extends EventTarget {
     setInterval(() => {
       if (!document.hidden && this.skeleton?.running.length) void this.read({ force: true });
     }, RECHECK_MS);
-    void this.read({ first: true });
+    const whole = this.host.dataset.whole;
+    if (whole) {
+      delete this.host.dataset.whole;
+      this.take(new Skeleton(JSON.parse(whole)));
+    } else void this.read({ first: true });
   }
 
   /**
