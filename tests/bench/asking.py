@@ -78,19 +78,19 @@ class Asker:
 T = TypeVar("T")
 
 
-def in_turns(asked: Sequence[Callable[[], T]], *, times: int, seconds: float = 30) -> list[list[T]]:
-    """Ask several in turns, so that whatever else the machine does befalls all of them; the first turn does not count.
+def in_turns(asked: Sequence[Callable[[], T]], *, times: int, seconds: float = 30, warming: int = 1) -> list[list[T]]:
+    """Ask several in turns, so that whatever else the machine does befalls all of them; the first ones do not count.
 
-    Ends after `seconds`, but not before the third turn.
+    Ends after `seconds`, but not before two turns that count.
     """
     took: list[list[T]] = [[] for _ in asked]
     end = time.perf_counter() + seconds
-    for turn in range(times + 1):
+    for turn in range(times + warming):
         for one, values in zip(asked, took, strict=True):
             value = one()
-            if turn:
+            if turn >= warming:
                 values.append(value)
-        if turn > 1 and time.perf_counter() > end:
+        if turn > warming and time.perf_counter() > end:
             break
     return took
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from tracer.otlp.dialects.reading import Usage, Value
 from tracer.prices import PriceBook
 from tracer.queries.projects import Described
@@ -34,29 +36,73 @@ def _money(cost: int | None) -> float | None:
     return None if cost is None else usd(cost)
 
 
-def _parts(row: SpanRow) -> dict[str, float | None] | None:
+class Tokens(msgspec.Struct, frozen=True, gc=False):
+    """Token counts: input, output and total always; the classes only where the client told them."""
+
+    input: int | None
+    output: int | None
+    total: int | None
+    cached_input: int | msgspec.UnsetType = msgspec.UNSET
+    cache_write: int | msgspec.UnsetType = msgspec.UNSET
+    reasoning: int | msgspec.UnsetType = msgspec.UNSET
+    audio: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Parts(msgspec.Struct, frozen=True, gc=False):
+    """What a cost is made of."""
+
+    input_usd: float | None
+    output_usd: float | None
+
+
+class ListedSpan(msgspec.Struct, frozen=True, gc=False):
+    """A span's columns as they stand in JSON.
+
+    A large trace has many thousands: unlike dicts, the garbage collector need not look at them.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    start_time: str
+    end_time: str | None
+    duration_ms: float | None
+    status: str
+    status_message: str | None
+    model: str | None
+    provider: str | None
+    tokens: Tokens | None
+    cost_usd: float | None
+    cost: Parts | None
+    cost_source: str | None
+    saved_usd: float | None
+    time_to_first_token_ms: float | None
+    service: str | None
+    dialect: str
+
+
+def _parts(row: SpanRow) -> Parts | None:
     if row.input_cost is None and row.output_cost is None:
         return None
-    return {"input_usd": _money(row.input_cost), "output_usd": _money(row.output_cost)}
+    return Parts(_money(row.input_cost), _money(row.output_cost))
 
 
-def tokens(usage: Usage | None) -> dict[str, int | None] | None:
-    """Token counts: input, output and total always; the classes only where the client told them."""
+def _tokens(usage: Usage | None) -> Tokens | None:
     if usage is None:
         return None
     total = usage.total
     if total is None and (usage.input is not None or usage.output is not None):
         total = (usage.input or 0) + (usage.output or 0)
-    shown: dict[str, int | None] = {"input": usage.input, "output": usage.output, "total": total}
-    if usage.cached_input is not None:
-        shown["cached_input"] = usage.cached_input
-    if usage.cache_write is not None:
-        shown["cache_write"] = usage.cache_write
-    if usage.reasoning is not None:
-        shown["reasoning"] = usage.reasoning
-    if usage.audio is not None:
-        shown["audio"] = usage.audio
-    return shown
+    told = (usage.cached_input, usage.cache_write, usage.reasoning, usage.audio)
+    return Tokens(usage.input, usage.output, total, *(msgspec.UNSET if count is None else count for count in told))
+
+
+def tokens(usage: Usage | None) -> dict[str, int | None] | None:
+    """Token counts as `Tokens` has them."""
+    found = _tokens(usage)
+    return None if found is None else msgspec.to_builtins(found)
 
 
 def project(one: Described) -> dict[str, Any]:
@@ -195,30 +241,35 @@ def _saved(row: SpanRow, prices: PriceBook) -> float | None:
     return None if cost is None else usd(cost.total)
 
 
-def span(row: SpanRow, prices: PriceBook) -> dict[str, Any]:
+def listed_span(row: SpanRow, prices: PriceBook) -> ListedSpan:
     """A span's columns, without bodies."""
-    return {
-        "trace_id": row.trace_id,
-        "span_id": row.span_id,
-        "parent_id": row.parent_id,
-        "name": row.name,
-        "kind": row.kind,
-        "start_time": rfc3339(row.start_time),
-        "end_time": _time(row.end_time),
-        "duration_ms": _length(row.duration),
-        "status": row.status,
-        "status_message": row.status_message,
-        "model": row.model,
-        "provider": row.provider,
-        "tokens": tokens(row.usage),
-        "cost_usd": _money(row.cost),
-        "cost": _parts(row),
-        "cost_source": row.cost_source,
-        "saved_usd": _saved(row, prices),
-        "time_to_first_token_ms": _length(row.time_to_first_token),
-        "service": row.service,
-        "dialect": row.dialect,
-    }
+    return ListedSpan(
+        row.trace_id,
+        row.span_id,
+        row.parent_id,
+        row.name,
+        row.kind,
+        rfc3339(row.start_time),
+        _time(row.end_time),
+        _length(row.duration),
+        row.status,
+        row.status_message,
+        row.model,
+        row.provider,
+        _tokens(row.usage),
+        _money(row.cost),
+        _parts(row),
+        row.cost_source,
+        _saved(row, prices),
+        _length(row.time_to_first_token),
+        row.service,
+        row.dialect,
+    )
+
+
+def span(row: SpanRow, prices: PriceBook) -> dict[str, Any]:
+    """The same as a dict, all the way down."""
+    return msgspec.to_builtins(listed_span(row, prices))
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:

@@ -144,7 +144,7 @@ def search_spans(
                 for trace, row in page.items
             ]
         else:
-            items = [shape.span(row, reader.prices) for _, row in page.items]
+            items = [shape.listed_span(row, reader.prices) for _, row in page.items]
     answer: dict[str, Any] = {"items": items, "next_cursor": page.next_cursor}
     if page.searched_to is not None:
         answer["searched_to"] = rfc3339(page.searched_to)
@@ -160,7 +160,7 @@ def get_trace(request: Request, trace_id: TraceId, project: ProjectName = None, 
         spans = (
             [shape.step(found, reader.prices) for found in steps(conn, trace=row)]
             if bodies
-            else [shape.span(found, reader.prices) for found in tree(conn, trace=row)]
+            else [shape.listed_span(found, reader.prices) for found in tree(conn, trace=row)]
         )
     return JsonAnswer(shape.trace(row) | {"spans": spans})
 
@@ -185,7 +185,7 @@ def list_spans(
         if bodies:
             items = [shape.step(one, reader.prices) for one in steps_of(conn, trace=row, span_ids=some)]
         else:
-            items = [shape.span(one, reader.prices) for one in listed_steps(conn, trace=row, span_ids=some)]
+            items = [shape.listed_span(one, reader.prices) for one in listed_steps(conn, trace=row, span_ids=some)]
     after = write_cursor(Cursor("tree", end, row.received)) if end < len(ids) else None
     return JsonAnswer({"items": items, "next_cursor": after})
 

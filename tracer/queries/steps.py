@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text
@@ -18,7 +18,7 @@ from tracer.otlp.dialects.reading import Kind
 from tracer.otlp.records import Flag, LogRecord, SpanRecord
 from tracer.queries.jsonable import jsonable
 from tracer.queries.rows import Event, SpanRow, Step, TraceRow
-from tracer.queries.tree import Placed, tree_order
+from tracer.queries.tree import Placed, order_of, tree_order
 from tracer.search.fields import ABANDONED
 from tracer.store.bodies import Body, BodyReader
 from tracer.store.logs import decode_log
@@ -32,6 +32,7 @@ _LISTED = (
     "cost", "input_cost", "output_cost", "cost_source", "time_to_first_token", "service", "dialect", *USAGE_COLUMNS,
 )  # fmt: skip
 _listed = attrgetter(*_LISTED)
+_placing = itemgetter(*map(_LISTED.index, ("start_time", "span_id", "parent_id")))
 _KINDS = {int(kind): kind.name for kind in Kind}
 _STATUSES = {int(status): status.name for status in Status}
 
@@ -39,7 +40,7 @@ _STATUSES = {int(status): status.name for status in Status}
 def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
     """Every span of a trace in tree order, without bodies; cost grows with the trace alone."""
     rows = list(Sql(conn).rows_at("span", ("trace_pk",), [(trace.received,)], what=", ".join(_LISTED)))
-    return [_span_row_of(rows[place.index], trace, place) for place in tree_order(rows)]
+    return [_span_row_of(rows[place.index], trace, place) for place in order_of(list(map(_placing, rows)))]
 
 
 def step(conn: Connection, *, trace: TraceRow, span_id: str, alone: bool = False) -> Step:
@@ -166,9 +167,9 @@ class WholeSpan:
 
 def span_ids_of(conn: Connection, *, trace: TraceRow) -> list[bytes]:
     """The ids of a trace's spans in tree order."""
-    asked = "SELECT span_id, parent_id, start_time FROM span WHERE trace_pk = ?"
-    rows = Sql(conn).rows(asked, [trace.received])
-    return [rows[place.index].span_id for place in tree_order(rows)]
+    asked = "SELECT start_time, span_id, parent_id FROM span WHERE trace_pk = ?"
+    keys = [(row.start_time, row.span_id, row.parent_id) for row in Sql(conn).rows(asked, [trace.received])]
+    return [keys[place.index][1] for place in order_of(keys)]
 
 
 def whole_spans(conn: Connection, *, trace: TraceRow, span_ids: Sequence[bytes] | None = None) -> Iterator[WholeSpan]:

@@ -26,6 +26,9 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     orphan: bool
 
 
+Key = tuple[int, bytes, bytes | None]
+"""A span's start, its id, its parent's id."""
+
 _key = attrgetter("start_time", "span_id", "parent_id")
 
 
@@ -34,7 +37,11 @@ def tree_order(nodes: Sequence[Node]) -> list[Placed]:
 
     A circle is entered at its first span, which stands at the top like an orphan.
     """
-    keys = list(map(_key, nodes))
+    return order_of(list(map(_key, nodes)))
+
+
+def order_of(keys: Sequence[Key]) -> list[Placed]:
+    """The same for spans of which no more is at hand."""
     by_id = {span_id: number for number, (_, span_id, _) in enumerate(keys)}
     in_order = sorted(range(len(keys)), key=keys.__getitem__)
     children: dict[int, list[int]] = {}
