@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import (
+    dead,
     finding,
     finding_peers,
     floor,
@@ -47,6 +48,7 @@ SECTIONS = (
     "peers",
     "finding-peers",
     "sdk",
+    "dead",
 )
 
 
@@ -92,6 +94,8 @@ def main() -> None:
         taking_out.report(spans=options.exported)
     if "sdk" in options.only:
         sdk.report(runs=options.runs, calls=options.calls, tight=options.tight)
+    if "dead" in options.only:
+        dead.report(runs=options.runs)
     if "peers" in options.only:
         peers.report(streams, spans=options.peer_spans, runs=options.runs)
     if "finding-peers" in options.only:

@@ -5,6 +5,10 @@
 VALUES is `text` (1 KB in, 1 KB out), `dict` (1 KB in eight texts, both ways), `model` (the same as a pydantic model) or
 `large` (1 MB texts). With PACE `paced`, calls come in hundreds with a pause between, so that the figure is the cost on
 the caller's thread; `tight` never pauses, so that the fight for the interpreter and full queues show.
+
+    python sdk_worker.py SDK PORT VALUES CALLS dead BYTES
+
+is a tight loop with a new argument of BYTES each time, `text` or the same in eight texts, while nobody listens at PORT.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 TIGHT_SECONDS = 15.0
@@ -164,6 +169,9 @@ def values(sort: str) -> tuple[list[Any], list[Any]]:
 def main() -> None:
     """Measure, and print what was found."""
     sdk, port, sort, calls, pace = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
+    if pace == "dead":
+        print(json.dumps(dead(sdk, port, sort, calls, int(sys.argv[6]))), flush=True)
+        os._exit(0)
     given, results = values(sort)
     count = len(given)
     place = {id(value): result for value, result in zip(given, results)}  # noqa: B905
@@ -189,6 +197,34 @@ def main() -> None:
     }
     print(json.dumps(found), flush=True)
     os._exit(0)
+
+
+def dead(sdk: str, port: str, sort: str, calls: int, size: int) -> dict[str, float]:
+    """Return milliseconds of the middle and of the slowest calls, and by how many MiB the process grew."""
+    decorate, _ = READY[sdk](f"http://127.0.0.1:{port}")
+    recorded = decorate(lambda value: value)
+    for _ in range(200):
+        recorded("warm")
+    time.sleep(0.5)
+    clock, part = time.perf_counter_ns, size // 8
+    took: list[int] = []
+    before = most = resident()
+    for number in range(calls):
+        text = str(number).zfill(8) * part
+        value: Any = text
+        if sort == "dict":
+            value = {f"part {at}": text[at * part : at * part + part] for at in range(8)}
+        begun = clock()
+        recorded(value)
+        took.append(clock() - begun)
+        if not number % 100:
+            most = max(most, resident())
+    slow = statistics.quantiles(took, n=100)[-1]
+    return {"p50": statistics.median(took) / 1e6, "p99": slow / 1e6, "grown": most - before}
+
+
+def resident() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run(function: Callable[[Any], Any], given: list[Any], calls: int, *, paced: bool) -> list[float]:
