@@ -10,15 +10,15 @@ from tracer.queries.cursor import Cursor, Page, read_cursor, write_cursor
 from tracer.queries.rows import SpanRow, TraceRow
 from tracer.queries.scope import Scope
 from tracer.queries.steps import listed
-from tracer.queries.traces import NEWEST_FIRST, ORDERS, trace_row, traces_selected
+from tracer.queries.traces import NEWEST_FIRST, ORDERS, traces_numbered
 from tracer.search.find import find_traces
 from tracer.search.find_spans import SpanPlace, SpanRange, find_spans
 from tracer.search.pace import WORK_LIMIT_S
 from tracer.search.parse import read_search
 from tracer.search.tree import Node, Says, leaves
 from tracer.search.walk import BY_TIME, Place, Range
-from tracer.store.models import project, trace
-from tracer.store.sql import Sql, chunked
+from tracer.store.models import project
+from tracer.store.sql import Sql
 from tracer.units import UnixNanos
 
 
@@ -135,8 +135,5 @@ def searched_projects(conn: Connection, scope: Scope, project_id: int | None) ->
 
 def rows_at(conn: Connection, places: list[Place], *, abandoned_after: int) -> list[TraceRow]:
     """The traces at these places, in their order; one that went meanwhile is left out."""
-    rows: dict[int, TraceRow] = {}
-    for some in chunked([place.pk for place in places], 1_000):
-        for row in conn.execute(traces_selected().where(trace.c.id.in_(some))):
-            rows[row.id] = trace_row(row, abandoned_after=abandoned_after)
+    rows = traces_numbered(conn, [place.pk for place in places], abandoned_after=abandoned_after)
     return with_added(conn, [rows[place.pk] for place in places if place.pk in rows])

@@ -11,7 +11,7 @@ from tracer.queries.added import with_added
 from tracer.queries.found import found_traces
 from tracer.queries.rows import TraceRow
 from tracer.queries.scope import Scope
-from tracer.queries.traces import trace_row, traces_selected
+from tracer.queries.traces import traces_numbered
 from tracer.search.tree import Node
 from tracer.store.engine import Store
 from tracer.store.models import trace
@@ -110,6 +110,5 @@ def _found(store: Store, wanted: Wanted, search: Node, last: int) -> Iterator[li
 
 def traces_at(conn: Connection, places: Sequence[Place], *, abandoned_after: int = 10) -> list[TraceRow]:
     """The traces of a walk as they are now, in its order; those that were deleted meanwhile are left out."""
-    selected = traces_selected().where(trace.c.id.in_([place.pk for place in places]))
-    rows = {row.id: trace_row(row, abandoned_after=abandoned_after) for row in conn.execute(selected)}
+    rows = traces_numbered(conn, [place.pk for place in places], abandoned_after=abandoned_after)
     return with_added(conn, [rows[place.pk] for place in places if place.pk in rows])

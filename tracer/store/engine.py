@@ -200,6 +200,7 @@ def _sqlite_engine(url: URL, durability: str, *, pool_size: int, query_only: boo
         as_it_is(url) if read_only(url) else url,
         poolclass=QueuePool,
         pool_size=pool_size,
+        pool_use_lifo=True,  # a connection that is used often has what it needs in its own memory; the others need none
         max_overflow=0,
         pool_timeout=10,
         connect_args={"check_same_thread": False, "isolation_level": None, "cached_statements": 256, "timeout": 0},
@@ -234,6 +235,7 @@ def _postgres_engine(url: URL, durability: str, *, pool_size: int, read_only: bo
     return create_engine(
         url,
         pool_size=pool_size,
+        pool_use_lifo=True,  # a connection that is used often has what it needs in its own memory; the others need none
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
