@@ -32,9 +32,9 @@ class Request:
 class Asker:
     """One open connection to a server."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, *, patience: float = PATIENCE_S) -> None:
         place = urlsplit(url)
-        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE_S)
+        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=patience)
         self._headers = dict(headers or {})
 
     def __enter__(self) -> Self:
@@ -44,7 +44,10 @@ class Asker:
         self._connection.close()
 
     def ask(self, asked: Request) -> tuple[bytes, float]:
-        """The answer and how long it took, in ms; raises RuntimeError when it is refused."""
+        """The answer and how long it took, in ms; raises RuntimeError when it is refused, TimeoutError when none comes.
+
+        After a TimeoutError the next request goes out on a new connection.
+        """
         body = None if asked.body is None else json.dumps(asked.body)
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
         method = "GET" if body is None else "POST"
@@ -57,6 +60,9 @@ class Asker:
             began = time.perf_counter()
             self._connection.request(method, asked.path, body, headers)
             answer = self._connection.getresponse()
+        except TimeoutError:
+            self._connection.close()
+            raise
         data = answer.read()
         took = (time.perf_counter() - began) * 1_000
         if answer.status != 200:

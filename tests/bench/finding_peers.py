@@ -7,6 +7,7 @@ it, since they are part of no contract.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -34,6 +35,12 @@ EACH = 200
 
 LARGE = 2_000
 DEEP = 5_000
+ROWS = 30
+"""Of a page, with all of them: what Phoenix's list asks for."""
+
+PATIENCE_S = 60
+"""For one answer of a peer's; what it goes on working at afterwards slows what is asked next, so words come last."""
+
 WANTED = 5
 """How many times as long others are to take."""
 
@@ -96,14 +103,24 @@ def report(*, spans: int) -> None:
             turns += [partial(_ms, theirs[name][0], theirs[name][1][question]) for name in known]
             mine, *others = (statistics.median(took) for took in in_turns(turns, times=ASKED, seconds=40))
             shown = dict(zip(known, others, strict=True))
-            cells = "".join(f"{shown[name]:>11.1f}" if name in shown else f"{'-':>11}" for name in names)
+            cells = "".join(_cell(shown.get(name)) for name in names)
             times = f"{min(others) / mine:8.1f}{'' if min(others) >= WANTED * mine else '  UNDER'}" if others else ""
             print(f"  {question:26}{mine:>11.1f}{cells}{times}", flush=True)
     machine()
 
 
 def _ms(asker: Asker, asked: Sequence[Request]) -> float:
-    return sum(asker.ask(one)[1] for one in asked)
+    """How long all of it takes; without end where an answer is not there after PATIENCE_S."""
+    try:
+        return sum(asker.ask(one)[1] for one in asked)
+    except TimeoutError:
+        return math.inf
+
+
+def _cell(took: float | None) -> str:
+    if took is None:
+        return f"{'-':>11}"
+    return f"{took:>11.1f}" if took < math.inf else f"{f'> {PATIENCE_S} s':>11}"
 
 
 @contextmanager
@@ -116,7 +133,7 @@ def _ours(load: Load) -> Iterator[tuple[Asker, Asked]]:
         send(server, [load.bodies])
         while asker.read("/api/v1/status")["index"]["state"] != "caught_up":
             time.sleep(0.2)
-        traces = partial(Request.of, "/api/v1/traces", project="bench", limit=50)
+        traces = partial(Request.of, "/api/v1/traces", project="bench", limit=ROWS)
         deep = asker.page_after(DEEP, project="bench")
         whole = partial(Request.of, bodies="false")
         yield (
@@ -126,9 +143,9 @@ def _ours(load: Load) -> Iterator[tuple[Asker, Asked]]:
                 LATER: [traces(cursor=deep)],
                 FAILED: [traces(q="status:error")],
                 LONG: [traces(q="latency>4s")],
-                SAID: [traces(q=RARE_WORD)],
                 SMALL: [whole(f"/api/v1/traces/{load.small}")],
                 GREAT: [whole(f"/api/v1/traces/{load.large}")],
+                SAID: [traces(q=RARE_WORD)],
             },
         )
 
@@ -140,7 +157,7 @@ def _peer(peer: Peer, load: Load) -> Iterator[tuple[Asker, Asked]]:
         send(server, [load.bodies])
         while stored(peer, Path(name), began, spans) < spans:
             time.sleep(0.5)
-        with Asker(server.url, server.headers) as asker:
+        with Asker(server.url, server.headers, patience=PATIENCE_S) as asker:
             if peer.name == "phoenix":
                 yield asker, _of_phoenix(peer, asker, load)
             else:
@@ -168,7 +185,7 @@ def _of_phoenix(peer: Peer, asker: Asker, load: Load) -> Asked:
     def table(wanted: str | None = None, after: str | None = None) -> list[Request]:
         return [
             own(
-                "TracesTableQuery", id=project, after=after, first=30, numDescendants=50, sort=newest, timeRange=times,
+                "TracesTableQuery", id=project, after=after, first=ROWS, numDescendants=50, sort=newest, timeRange=times,
                 traceFilterCondition=wanted,
             )
         ]  # fmt: skip
@@ -185,7 +202,7 @@ def _of_phoenix(peer: Peer, asker: Asker, load: Load) -> Asked:
         if not info["hasNextPage"]:
             break
     said = own(
-        "SpansTableSpansQuery", id=project, after=None, first=30, filterCondition=f"'{RARE_WORD}' in input.value",
+        "SpansTableSpansQuery", id=project, after=None, first=ROWS, filterCondition=f"'{RARE_WORD}' in input.value",
         rootSpansOnly=True, sort=newest, timeRange=times,
     )  # fmt: skip
     return {
@@ -207,7 +224,7 @@ def _of_mlflow(asker: Asker, load: Load, headers: Mapping[str, str]) -> Asked:
     place = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": headers["x-mlflow-experiment-id"]}}]
     since = f"attributes.timestamp_ms > {int((time.time() - 7 * 86_400) * 1_000)}"
 
-    def search(wanted: str | None = None, token: str | None = None, most: int = 25) -> Request:
+    def search(wanted: str | None = None, token: str | None = None, most: int = ROWS) -> Request:
         asked: dict[str, object] = {"locations": place, "max_results": most, "order_by": ["timestamp_ms DESC"]}
         asked |= {"filter": f"{wanted} AND {since}" if wanted else since}
         return Request("/ajax-api/3.0/mlflow/traces/search", asked | ({"page_token": token} if token else {}))
