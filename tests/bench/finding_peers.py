@@ -185,8 +185,8 @@ def _of_phoenix(peer: Peer, asker: Asker, load: Load) -> Asked:
     def table(wanted: str | None = None, after: str | None = None) -> list[Request]:
         return [
             own(
-                "TracesTableQuery", id=project, after=after, first=ROWS, numDescendants=50, sort=newest, timeRange=times,
-                traceFilterCondition=wanted,
+                "TracesTableQuery", id=project, after=after, first=ROWS, numDescendants=50, sort=newest,
+                timeRange=times, traceFilterCondition=wanted,
             )
         ]  # fmt: skip
 
