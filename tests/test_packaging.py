@@ -232,6 +232,17 @@ def test_scripts_are_bundled_anew_when_one_has_changed_and_no_npm_is_asked(
     assert b"console.log(1)" in (built / "page.js").read_bytes()
 
 
+def test_scripts_are_bundled_anew_when_a_page_asks_for_one_that_was_only_imported(
+    hook: ModuleType, tmp_path: Path
+) -> None:
+    project = copied(tmp_path, hook)
+    (project / "web/templates/base.html").write_bytes(b"{{ module('page.js') }}{{ module('dom.js') }}")
+    assert not hook.is_bundled(project)
+    hook.make_ready(project)
+    assert hook.is_bundled(project)
+    assert (project / hook.BUILT / "dom.js").exists()
+
+
 def test_a_build_asks_for_node_only_without_npm_and_libraries(
     hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,12 +114,20 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def entries(root: Path) -> list[str]:
+    """Return the modules that templates ask for."""
+    texts = (path.read_text("utf-8") for path in (root / "web/templates").rglob("*.html"))
+    return sorted({name for text in texts for name in ASKED.findall(text)})
+
+
 def is_bundled(root: Path) -> bool:
-    """Say whether the bundles are there, made of the scripts as they are."""
+    """Say whether the bundles are there, of the modules that are asked for, made of the scripts as they are."""
     built = root / BUILT
     try:
         stamped = json.loads((built / "STAMP").read_text())
-        return stamped["sources"] == sources(root) and all((built / name).stat().st_size for name in stamped["files"])
+        if stamped["sources"] != sources(root) or not set(entries(root)) <= set(stamped["files"]):
+            return False
+        return all((built / name).stat().st_size for name in stamped["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -150,14 +158,12 @@ def bundle(root: Path) -> None:
     program = bundler(root)
     if program is None:
         raise FetchError("The bundler is missing: run python web/build_hook.py with an npm on the PATH.")
-    texts = sorted((root / "web/templates").rglob("*.html"))
-    entries = sorted({name for text in texts for name in ASKED.findall(text.read_text("utf-8"))})
     built = root / BUILT
     with tempfile.TemporaryDirectory(prefix="stepscope-web-") as temporary:
         before = sources(root)
         result = subprocess.run(
             [
-                *(str(program), *entries, f"--outdir={temporary}", "--bundle", "--splitting", "--format=esm"),
+                *(str(program), *entries(root), f"--outdir={temporary}", "--bundle", "--splitting", "--format=esm"),
                 *("--minify", "--target=es2022", "--charset=utf8", "--log-level=error", "--legal-comments=none"),
             ],
             cwd=root / "web/static",

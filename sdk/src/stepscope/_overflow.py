@@ -149,32 +149,39 @@ class Overflow:
 
     def put(self, steps: list[Step], room: int) -> bool:
         """Put steps aside in a file; False where the disk can't take them: nothing is kept then."""
-        handle = -1
-        lengths: list[int] = []
+        lengths: list[int] | None = None
+        kept = False
         try:
             handle = self._file()
-            for piece in _pieces(steps):
-                data = self._dumped(piece)
-                lengths.append(len(data))
-                if sum(lengths) > room:
+            try:
+                lengths = self._written(handle, steps, room)
+                kept = lengths is not None and not self._closed
+            finally:  # also when something else than the disk fails
+                if not kept:
                     os.close(handle)
-                    return False
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
         except OSError as error:
-            if handle >= 0:
-                os.close(handle)
             _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
             return False
-        if self._closed:
-            os.close(handle)
+        if lengths is None or not kept:
             return False
         with self._counting:
             self._in += len(steps)
             self._in_bytes += sum(lengths)
         self._chunks.append(_Chunk(handle, lengths, len(steps)))
         return True
+
+    def _written(self, handle: int, steps: list[Step], room: int) -> list[int] | None:
+        """Write steps to a file in pieces; their lengths, or None where they need more than `room`."""
+        lengths: list[int] = []
+        for piece in _pieces(steps):
+            data = self._dumped(piece)
+            lengths.append(len(data))
+            if sum(lengths) > room:
+                return None
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        return lengths
 
     def _dumped(self, steps: list[Step]) -> bytes:
         records = [_record(step) if type(step) is Step else self._out(step) for step in steps]
