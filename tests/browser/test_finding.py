@@ -87,6 +87,24 @@ def test_a_search_is_typed_mistyped_shared_and_taken_back(
     page.keyboard.press("Escape")
 
 
+def test_a_completion_taken_before_the_next_are_there_replaces_all_that_was_typed(
+    page: Page, service: Service, project: str
+) -> None:
+    fill(service, project)
+    held: list[Route] = []
+    page.goto(f"{service.url}/p/{project}/traces")
+    page.route(re.compile(r"/completions.*[?&]q=us[&$]"), lambda route: held.append(route))
+    page.keyboard.press("/")
+    page.keyboard.type("u")
+    expect(page.get_by_role("option").first).to_contain_text("user:")
+    page.keyboard.type("s")
+    expect(page.locator("#q")).to_have_value("us")
+    page.keyboard.press("Tab")
+    expect(page.locator("#q")).to_have_value("user:")
+    for route in held:
+        route.abort()
+
+
 def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard(
     page: Page, service: Service, project: str
 ) -> None:

@@ -18,6 +18,8 @@ const WAIT_MS = 300;
 const list = byId("completions");
 /** @type {Completion[]} */
 let shown = [];
+/** The text that `shown` was asked for. */
+let shownFor = "";
 let chosen = -1;
 let asked = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -97,19 +99,41 @@ async function complete() {
   if (!input || !base) return;
   asked += 1;
   const mine = asked;
-  const query = new URLSearchParams({ q: input.value, at: String(input.selectionStart ?? input.value.length) });
+  const typed = input.value;
+  const query = new URLSearchParams({ q: typed, at: String(input.selectionStart ?? typed.length) });
   const answer = await fetch(`${base}&${query}`).catch(() => null);
   if (!answer?.ok || mine !== asked || document.activeElement !== box()) return;
-  shown = (await answer.json()).items;
+  const { items } = await answer.json();
+  if (mine !== asked) return;
+  shown = items;
+  shownFor = typed;
   chosen = -1;
   draw();
+}
+
+/**
+ * Where the term that a way completes ends in the box by now: letters typed since it was asked for belong to the term as
+ * long as it begins so. None, if the text has become another.
+ * @param {string} text @param {Completion} way
+ */
+function endOf(text, way) {
+  const end = way.end + text.length - shownFor.length;
+  if (text === shownFor) return end;
+  const same =
+    end >= way.start &&
+    text.slice(0, way.start) === shownFor.slice(0, way.start) &&
+    text.slice(end) === shownFor.slice(way.end) &&
+    way.text.toLowerCase().startsWith(text.slice(way.start, end).toLowerCase());
+  return same ? end : null;
 }
 
 /** Put a way to go on into the box. @param {Completion | undefined} way */
 function take(way) {
   const input = box();
   if (!input || !way) return;
-  const after = input.value.slice(way.end);
+  const end = endOf(input.value, way);
+  if (end === null) return;
+  const after = input.value.slice(end);
   // A whole term is followed by a space; one that goes on (`latency>`) is not.
   const whole = /[\w"*]$/.test(way.text) && !after.startsWith(" ");
   input.value = input.value.slice(0, way.start) + way.text + (whole ? " " : "") + after;
