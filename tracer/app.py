@@ -239,13 +239,14 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.state.mcp = mcp_door.McpDoor(store, settings, prices)
     app.state.readiness = health.Readiness(store, writer)
 
+    # In the order in which they are tried: what is asked for most comes first.
     for router in (
         otlp.router,
         static.router,
-        compat.router,
-        projects.router,
         traces.router,
         search.router,
+        projects.router,
+        compat.router,
         alerts.router,
         deletions.router,
         exports.router,

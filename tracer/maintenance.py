@@ -21,7 +21,7 @@ from tracer.ingest.retention import Due, due_in_projects
 from tracer.ingest.verify import verify
 from tracer.ingest.writer import Writer
 from tracer.prices import PriceBook
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_id_by_name, projects
 from tracer.queries.scope import EVERYTHING
 from tracer.settings import Settings
 from tracer.sources.changes import patiently
@@ -61,7 +61,7 @@ def run_prune(settings: Settings, *, older_than: str | None, project: str | None
             names = {one.id: one.name for one in projects(connection, scope=EVERYTHING)}
             project_id = None
             if project is not None:
-                project_id = project_by_name(connection, scope=EVERYTHING, name=project).id
+                project_id = project_id_by_name(connection, scope=EVERYTHING, name=project)
             rules = older_than is None and bool(keeping_everywhere(Sql(connection), project_id))
         if age is None and settings.max_size is None and not rules:
             raise BadSetting(
@@ -103,7 +103,7 @@ def run_reread(settings: Settings, *, project: str | None, since: str | None, pr
         project_id = None
         if project is not None:
             with store.reading() as connection:
-                project_id = project_by_name(connection, scope=EVERYTHING, name=project).id
+                project_id = project_id_by_name(connection, scope=EVERYTHING, name=project)
         told = time.monotonic()
 
         def progress(done: int, total: int) -> None:

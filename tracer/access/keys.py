@@ -14,7 +14,7 @@ from tracer.access.secrets import digest_of, new_secret, shown_part
 from tracer.errors import NotFound
 from tracer.ingest.prepare import project_name
 from tracer.otlp.text import clean
-from tracer.queries.projects import other_names, project_by_name
+from tracer.queries.projects import other_names, project_id_by_name
 from tracer.queries.scope import Scope
 from tracer.store.engine import Store
 from tracer.store.models import access_key
@@ -91,7 +91,7 @@ def make_key(store: Store, wanted: Wanted, *, project: str, scope: Scope, author
     secret = new_secret(prefix)
     with store.writing() as connection:
         try:
-            project_id = project_by_name(connection, scope=scope, name=name).id
+            project_id = project_id_by_name(connection, scope=scope, name=name)
         except NotFound:
             if scope.project_ids is not None:
                 raise

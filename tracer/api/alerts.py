@@ -16,7 +16,7 @@ from tracer.api import schemas
 from tracer.api.answers import JsonAnswer
 from tracer.api.numbers import A_NUMBER, LAST_NUMBER
 from tracer.api.traces import REFUSALS, Limit, ProjectName, Reader, read_moment
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.views import view_by_id
 from tracer.store.sql import Sql
 from tracer.units import MINUTE, rfc3339
@@ -76,7 +76,7 @@ def list_alerts(request: Request, project: ProjectName = None) -> Response:
     """The alerts and how they stand, first those that fire. Of a webhook only its host is told."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = alerts(conn, scope=reader.scope, project_id=project_id)
     return JsonAnswer({"items": [_shape(one) for one in found], "next_cursor": None})
 

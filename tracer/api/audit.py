@@ -17,7 +17,7 @@ from tracer.api.answers import JsonAnswer
 from tracer.api.takeout.csv_form import safe
 from tracer.api.traces import REFUSALS, CursorText, Limit, Moment, ProjectName, Reader, read_moment
 from tracer.errors import BadRequest
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.units import rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["audit"], responses=REFUSALS)
@@ -48,7 +48,7 @@ def list_audit(
     """Who saw, changed, exported and deleted what in the projects that you manage, the newest first."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         wanted = Wanted(who, action, project_id, read_moment(since, "from"), read_moment(until, "to"))
         if format == "json":
             before = _number(cursor)

@@ -15,7 +15,7 @@ from tracer.errors import NotFound
 from tracer.queries.align import SAME, STATES, align, state_of
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.outline import KIND_WORDS, STATUSES, Outline, outline
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.rows import TraceRow
 from tracer.queries.runs import run_before
 from tracer.queries.same_texts import texts_differ
@@ -56,7 +56,7 @@ def compare_traces(
     reader = Reader(request)
     start = max(0, read_cursor(cursor, order="compare").value) if cursor else 0
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         other = _trace(conn, reader, b, project_id, "b")
         one = _before(conn, reader, other) if a == PREVIOUS else _trace(conn, reader, a, project_id, "a")
         before, after = outline(conn, trace=one), outline(conn, trace=other)

@@ -27,7 +27,7 @@ from tracer.errors import BadRequest, NotFound
 from tracer.ingest.deleter import Deleter
 from tracer.ingest.receipts import Receipt, receipts_of
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_id_by_name, projects
 from tracer.queries.scope import Scope
 from tracer.queries.traces import traces_of_id
 from tracer.search.tree import show
@@ -51,7 +51,7 @@ def delete_trace(request: Request, trace_id: TraceId, project: ProjectName = Non
     reader = Reader(request)
     deleter: Deleter = request.app.state.deleter
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = traces_of_id(conn, scope=reader.scope, trace_id=trace_id.lower(), project_id=project_id)
     if len(found) > 1:
         raise BadRequest("This id is in more than one project: name the one that is meant.", field="project")
@@ -84,7 +84,7 @@ def delete_traces(
     deleter: Deleter = request.app.state.deleter
     start, end = read_moment(since, "from"), read_moment(until, "to")
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project)
     tell(request, project_id=project_id, **_whose(user_id, session_id))
     receipt = deleter.ask(
         project_id=project_id,
@@ -107,7 +107,7 @@ def list_deletions(
     with reader.store.reading() as conn:
         ids = None if reader.scope.project_ids is None else sorted(reader.scope.project_ids)
         if project:
-            ids = [project_by_name(conn, scope=reader.scope, name=project).id]
+            ids = [project_id_by_name(conn, scope=reader.scope, name=project)]
         found = receipts_of(Sql(conn), ids, limit=limit + 1, before=before)
         items = [_shape(conn, reader.scope, one) for one in found[:limit]]
     after = write_cursor(Cursor("deletions", 0, found[limit - 1].id)) if len(found) > limit else None

@@ -17,7 +17,7 @@ from tracer.api.takeout.pieces import SPANS_AT_ONCE
 from tracer.api.traces import REFUSALS, Moment, ProjectName, Reader, SearchText, TraceId, asked, read_moment
 from tracer.otlp.encode import logs_line, traces_line
 from tracer.queries.outline import outline
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_by_name, project_id_by_name
 from tracer.queries.rows import TraceRow
 from tracer.queries.steps import steps_of, whole_spans
 from tracer.queries.traces import trace_by_id
@@ -50,7 +50,7 @@ def export_trace(
     """One trace with everything in it, streamed. Its lines sent to `/v1/traces` and `/v1/logs` make the same again."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         row = trace_by_id(
             conn,
             scope=reader.scope,

@@ -27,7 +27,7 @@ from tracer.api.answers import JsonAnswer
 from tracer.api.numbers import A_NUMBER
 from tracer.api.traces import REFUSALS, ProjectName, Reader
 from tracer.auth import Caller
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.units import DAY, HOUR, rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["keys"], responses=REFUSALS)
@@ -70,7 +70,7 @@ def list_keys(request: Request, project: ProjectName = None) -> Response:
     """The keys of the projects that you manage, without their secrets."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = keys_of(conn, scope=reader.scope, project_id=project_id)
     return JsonAnswer({"items": [_shape(key) for key in found], "next_cursor": None})
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from tracer.api.traces import REFUSALS, ProjectName, Reader
 from tracer.auth import still_holds
 from tracer.live import STREAM_HEADERS, Change, Hub, events
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_id_by_name, projects
 
 router = APIRouter(prefix="/api/v1", tags=["live"], responses=REFUSALS)
 
@@ -34,7 +34,7 @@ def project_meant(request: Request, project: ProjectName = None) -> int | None:
         return None
     reader = Reader(request)
     with reader.store.reading() as conn:
-        return project_by_name(conn, scope=reader.scope, name=project).id
+        return project_id_by_name(conn, scope=reader.scope, name=project)
 
 
 @router.get(

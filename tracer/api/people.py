@@ -35,7 +35,7 @@ from tracer.api.answers import JsonAnswer
 from tracer.api.traces import REFUSALS, ProjectName, Reader
 from tracer.auth import Caller, Right
 from tracer.errors import BadRequest, Forbidden
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_by_name, project_id_by_name, projects
 from tracer.units import rfc3339
 
 router = APIRouter(prefix="/api/v1", tags=["people"], responses=REFUSALS)
@@ -74,7 +74,7 @@ def list_people(request: Request, project: ProjectName = None) -> Response:
         names = {one.id: one.name for one in projects(conn, scope=scope)}
         found = people(conn, scope=scope)
         if project:
-            at = project_by_name(conn, scope=scope, name=project).id
+            at = project_id_by_name(conn, scope=scope, name=project)
             found = [one for one in found if one.is_admin or one.everywhere is not None or at in one.roles]
     return JsonAnswer({"items": [_person(one, names) for one in found], "next_cursor": None})
 

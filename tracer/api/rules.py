@@ -14,7 +14,7 @@ from tracer.api.traces import REFUSALS, Reader
 from tracer.ingest.keeping import TagDays
 from tracer.ingest.privacy import rules_in, store_rules
 from tracer.ingest.rules import Pattern, Rules, check_rules
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_by_name, project_id_by_name
 
 router = APIRouter(prefix="/api/v1", tags=["privacy"], responses=REFUSALS)
 
@@ -62,7 +62,7 @@ def try_rules(request: Request, project: ProjectName, given: TrialIn) -> Respons
     """What would be left of a text. Nothing is stored."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        stored = rules_in(conn, project_by_name(conn, scope=reader.scope, name=project).id)
+        stored = rules_in(conn, project_id_by_name(conn, scope=reader.scope, name=project))
     rules = stored if given.rules is None else check_rules(_read(given.rules))
     return JsonAnswer({"text": rules.mask(given.text) if rules.content else ""})
 

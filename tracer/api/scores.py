@@ -25,7 +25,7 @@ from tracer.ingest.writer import Writer
 from tracer.otlp.addresses import asked_project
 from tracer.otlp.text import clean
 from tracer.queries.added import score_by_id, scores
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_by_name, project_id_by_name
 from tracer.queries.traces import trace_by_id
 from tracer.store.projects import ProjectIds
 from tracer.store.sql import Sql
@@ -151,7 +151,7 @@ def list_scores(
     """Scores, the newest first."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         page = scores(
             conn,
             scope=reader.scope,
@@ -170,7 +170,7 @@ def delete_score(
     """Take a score away."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = score_by_id(conn, scope=reader.scope, score_id=score_id, project_id=project_id)
     tell(request, project=found.project, target=f"trace {found.trace_id}", detail=found.name)
     written(request, lambda sql: (drop_score(sql, found.row_id, now=time.time_ns()), None))
@@ -182,7 +182,7 @@ def patch_trace(request: Request, trace_id: TraceId, given: PatchIn, project: Pr
     """Add tags, another name or a note to a trace; `tags` are all that people added, beside those it came with."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         row = trace_by_id(conn, scope=reader.scope, trace_id=trace_id.lower(), project_id=project_id)
     tell(request, project_id=row.project_id)
     patch = Patch(

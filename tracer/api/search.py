@@ -19,7 +19,7 @@ from tracer.ingest.apply import Changes
 from tracer.ingest.views import drop_view, put_view
 from tracer.otlp.text import clean
 from tracer.queries.facets import facets
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_by_name, project_id_by_name
 from tracer.queries.suggest import suggested
 from tracer.queries.traces import NEWEST_FIRST, ORDERS
 from tracer.queries.views import view_by_id, views
@@ -64,7 +64,7 @@ def complete(
     """Ways to go on in a search that is being typed: fields, their choices, values of the newest traces."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = suggested(conn, q, len(q) if at is None else at, scope=reader.scope, project_id=project_id)
     return JsonAnswer({"items": [asdict(one) for one in found]})
 
@@ -89,7 +89,7 @@ def count_by_value(
             conn,
             search,
             scope=reader.scope,
-            project_id=project_by_name(conn, scope=reader.scope, name=project).id if project else None,
+            project_id=project_id_by_name(conn, scope=reader.scope, name=project) if project else None,
             since=read_moment(since, "from"),
             until=read_moment(until, "to"),
             values=values,
@@ -129,7 +129,7 @@ def list_views(request: Request, project: ProjectName = None) -> Response:
     """The saved searches, by name."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = views(conn, scope=reader.scope, project_id=project_id)
     return JsonAnswer({"items": [shape.saved_view(one) for one in found], "next_cursor": None})
 

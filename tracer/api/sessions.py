@@ -20,7 +20,7 @@ from tracer.api.traces import (
     asked,
     read_moment,
 )
-from tracer.queries.projects import project_by_name, projects
+from tracer.queries.projects import project_id_by_name, projects
 from tracer.queries.sessions import By, shared, shared_by_key, traces_of
 from tracer.units import rfc3339
 
@@ -70,7 +70,7 @@ def get_session(
     """One conversation: totals, and its turns in order."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         found = shared_by_key(conn, scope=reader.scope, key=session_id, project_id=project_id)
         name = next(one.name for one in projects(conn, scope=reader.scope) if one.id == found.project_id)
         page = traces_of(
@@ -82,7 +82,7 @@ def get_session(
             limit=limit,
             abandoned_after=reader.abandoned_after,
         )
-    turns = {"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor}
+    turns = {"items": [shape.listed_trace(row) for row in page.items], "next_cursor": page.next_cursor}
     return JsonAnswer(shape.shared(found, name) | turns)
 
 

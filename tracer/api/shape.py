@@ -13,6 +13,7 @@ from tracer.queries.rows import (
     Facets,
     Figures,
     Metrics,
+    Partial,
     Percentiles,
     SavedView,
     ScoreRow,
@@ -21,6 +22,7 @@ from tracer.queries.rows import (
     Step,
     TraceRow,
 )
+from tracer.store.scores import ScoreSum
 from tracer.units import DAY, HOUR, MINUTE, millis, rfc3339, usd
 
 
@@ -120,41 +122,72 @@ def project(one: Described) -> dict[str, Any]:
     }
 
 
-def trace(row: TraceRow) -> dict[str, Any]:
+class ListedTrace(msgspec.Struct, frozen=True, gc=False):
+    """A trace's summary as it stands in JSON."""
+
+    trace_id: str
+    project: str
+    name: str
+    start_time: str
+    end_time: str | None
+    duration_ms: float | None
+    status: str
+    span_count: int
+    error_count: int
+    llm_call_count: int
+    tokens: Tokens | None
+    cost_usd: float | None
+    cost_source: str | None
+    models: tuple[str, ...]
+    session_id: str | None
+    user_id: str | None
+    environment: str | None
+    release: str | None
+    services: tuple[str, ...]
+    tags: tuple[str, ...]
+    metadata: dict[str, Any]
+    input_preview: str | None
+    output_preview: str | None
+    note: str | None
+    scores: tuple[ScoreSum, ...]
+    partial: Partial | None
+
+
+def listed_trace(row: TraceRow) -> ListedTrace:
     """A trace's summary."""
-    partial = None
-    if row.partial is not None:
-        partial = {"reasons": list(row.partial.reasons), "span_count": row.partial.span_count}
-    return {
-        "trace_id": row.trace_id,
-        "project": row.project,
-        "name": row.name,
-        "start_time": rfc3339(row.start_time),
-        "end_time": _time(row.end_time),
-        "duration_ms": _length(row.duration),
-        "status": row.status,
-        "span_count": row.span_count,
-        "error_count": row.error_count,
-        "llm_call_count": row.llm_call_count,
-        "tokens": tokens(row.tokens),
-        "cost_usd": _money(row.cost),
-        "cost_source": row.cost_source,
-        "models": list(row.models),
-        "session_id": row.session_id,
-        "user_id": row.user_id,
-        "environment": row.environment,
-        "release": row.release,
-        "services": list(row.services),
-        "tags": list(row.tags),
-        "metadata": row.metadata,
-        "input_preview": row.input_preview,
-        "output_preview": row.output_preview,
-        "note": row.note,
-        "scores": [
-            {"name": one.name, "value": one.value, "source": one.source, "count": one.count} for one in row.scores
-        ],
-        "partial": partial,
-    }
+    return ListedTrace(
+        row.trace_id,
+        row.project,
+        row.name,
+        rfc3339(row.start_time),
+        _time(row.end_time),
+        _length(row.duration),
+        row.status,
+        row.span_count,
+        row.error_count,
+        row.llm_call_count,
+        _tokens(row.tokens),
+        _money(row.cost),
+        row.cost_source,
+        row.models,
+        row.session_id,
+        row.user_id,
+        row.environment,
+        row.release,
+        row.services,
+        row.tags,
+        row.metadata,
+        row.input_preview,
+        row.output_preview,
+        row.note,
+        row.scores,
+        row.partial,
+    )
+
+
+def trace(row: TraceRow) -> dict[str, Any]:
+    """The same as a dict, all the way down."""
+    return msgspec.to_builtins(listed_trace(row))
 
 
 def shared(row: SharedRow, project: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tracer.api.numbers import A_NUMBER
 from tracer.api.scores import TraceHex
 from tracer.api.traces import REFUSALS, Reader
 from tracer.errors import NotFound
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.traces import trace_by_id
 from tracer.units import DAY, rfc3339
 
@@ -44,7 +44,7 @@ def post_share(request: Request, given: ShareIn) -> Response:
     """Make a link by which anyone can read one trace, nothing else. Its address is told this one time."""
     reader = Reader(request)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=given.project).id if given.project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=given.project) if given.project else None
         row = trace_by_id(conn, scope=reader.scope, trace_id=given.trace_id, project_id=project_id)
     tell(request, project=row.project, target=f"trace {row.trace_id}", detail=f"for {given.days} days")
     token, link = make_link(

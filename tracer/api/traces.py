@@ -13,7 +13,7 @@ from tracer.errors import BadRequest
 from tracer.prices import PriceBook
 from tracer.queries.cursor import Cursor, read_cursor, write_cursor
 from tracer.queries.found import SPAN_ORDERS, found_spans, found_traces, read_q
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.steps import listed_steps, span_ids_of, step, steps, steps_of, tree
 from tracer.queries.traces import ORDERS, newest_traces, trace_by_id
 from tracer.search.tree import Node
@@ -89,7 +89,7 @@ def list_traces(
     reader = Reader(request)
     search = asked(q, reader)
     with reader.store.reading() as conn:
-        project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
         within = {
             "scope": reader.scope,
             "project_id": project_id,
@@ -101,7 +101,7 @@ def list_traces(
             "abandoned_after": reader.abandoned_after,
         }
         page = newest_traces(conn, **within) if search is None else found_traces(conn, search, **within)
-    answer = {"items": [shape.trace(row) for row in page.items], "next_cursor": page.next_cursor}
+    answer = {"items": [shape.listed_trace(row) for row in page.items], "next_cursor": page.next_cursor}
     if page.searched_to is not None:
         answer["searched_to"] = rfc3339(page.searched_to)
     return JsonAnswer(answer)
@@ -130,7 +130,7 @@ def search_spans(
             conn,
             search,
             scope=reader.scope,
-            project_id=project_by_name(conn, scope=reader.scope, name=project).id if project else None,
+            project_id=project_id_by_name(conn, scope=reader.scope, name=project) if project else None,
             after=cursor,
             limit=limit,
             order=order,
@@ -205,7 +205,7 @@ def asked(q: str, reader: Reader, *, spans: bool = False) -> Node | None:
 
 
 def _trace(conn: Any, reader: Reader, trace_id: str, project: str | None) -> Any:
-    project_id = project_by_name(conn, scope=reader.scope, name=project).id if project else None
+    project_id = project_id_by_name(conn, scope=reader.scope, name=project) if project else None
     return trace_by_id(
         conn,
         scope=reader.scope,

@@ -10,7 +10,7 @@ from tracer.access.audit import tell
 from tracer.pages.contrast import contrast
 from tracer.pages.digest import LEAST_BUDGET, digest
 from tracer.pages.page import caller_of, reading
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.traces import trace_by_id
 
 router = APIRouter(prefix="/api/v1", tags=["traces"])
@@ -46,7 +46,7 @@ def get_markdown(
     abandoned_after = request.app.state.settings.abandoned_after
     scope = caller_of(request).scope
     with reading(request) as conn:
-        project_id = project_by_name(conn, scope=scope, name=project).id if project else None
+        project_id = project_id_by_name(conn, scope=scope, name=project) if project else None
         found = [
             trace_by_id(conn, scope=scope, trace_id=id.lower(), project_id=project_id, abandoned_after=abandoned_after)
             for id in (trace_id, *([against] if against is not None else []))

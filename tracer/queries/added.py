@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 from sqlalchemy.sql import Select
 
@@ -29,8 +29,7 @@ LOOKED_THROUGH = 200_000
 def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
     """The traces with the names, tags, notes and scores that were added to them."""
     sql = Sql(conn)
-    keys = {(row.project_id, bytes.fromhex(row.trace_id)) for row in rows}
-    ids = sorted({trace_id for _, trace_id in keys})
+    ids = sorted({bytes.fromhex(row.trace_id) for row in rows})
     notes = {
         (row.project_id, row.trace_id): row
         for row in sql.rows_in(
@@ -38,6 +37,8 @@ def with_added(conn: Connection, rows: Sequence[TraceRow]) -> list[TraceRow]:
         )
     }
     sums = score_sums(sql, ids)
+    if not notes and not sums:
+        return list(rows)
     done: list[TraceRow] = []
     for row in rows:
         key = (row.project_id, bytes.fromhex(row.trace_id))

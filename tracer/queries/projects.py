@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy.sql import Select
 
 from tracer.errors import NotFound
 from tracer.otlp.text import clean
@@ -24,8 +27,57 @@ class Described:
 
 def projects(conn: Connection, *, scope: Scope) -> list[ProjectRow]:
     """Every project that the caller may see, the one with the newest data first."""
+    rows = conn.execute(_with_totals().where(scope.condition(project.c.id)))
+    return sorted(map(_row, rows), key=lambda one: (-(one.last_seen or 0), one.name))
+
+
+def project_by_slug(conn: Connection, *, scope: Scope, slug: str) -> ProjectRow:
+    """The project at an address; raises NotFound when there is none that the caller may see.
+
+    What was merged into another project leads to that one.
+    """
+    return _project(conn, _id_of(conn, scope, slug, ("slug",)), slug)
+
+
+def project_by_name(conn: Connection, *, scope: Scope, name: str) -> ProjectRow:
+    """The project of a name, a former one or a slug; raises NotFound when there is none that the caller may see."""
+    return _project(conn, project_id_by_name(conn, scope=scope, name=name), name)
+
+
+def project_id_by_name(conn: Connection, *, scope: Scope, name: str) -> int:
+    """The row number of `project_by_name` alone: its totals are not added up."""
+    return _id_of(conn, scope, name, ("name", "slug"))
+
+
+def _id_of(conn: Connection, scope: Scope, word: str, kinds: Sequence[str]) -> int:
+    """The project that goes by a word now, else the one that went by it; a name comes before a slug."""
+    cleaned = clean(word)
+    if cleaned == word:  # no name in the database is another, and Postgres does not take one
+        for kind in kinds:
+            found = conn.execute(_CALLED[kind], {"word": word}).scalar()
+            if found is not None and scope.allows(found):
+                return found
+    for kind in kinds:
+        found = conn.execute(_WAS_CALLED, {"kind": kind, "word": cleaned}).scalar()
+        if found is not None and scope.allows(found):
+            return found
+    raise _no_project(word)
+
+
+def _no_project(word: str) -> NotFound:
+    return NotFound(f"There is no project {word[:60]!r}.", field="project")
+
+
+def _project(conn: Connection, project_id: int, word: str) -> ProjectRow:
+    row = conn.execute(_WITH_ITS_TOTALS, {"id": project_id}).first()
+    if row is None:  # deleted meanwhile
+        raise _no_project(word)
+    return _row(row)
+
+
+def _with_totals() -> Select[*tuple[Any, ...]]:
     counters = project_counter.c
-    rows = conn.execute(
+    return (
         select(
             project,
             func.coalesce(func.sum(counters.trace_count), 0).label("trace_count"),
@@ -34,35 +86,24 @@ def projects(conn: Connection, *, scope: Scope) -> list[ProjectRow]:
             func.max(counters.last_seen).label("last_seen"),
         )
         .outerjoin(project_counter, counters.project_id == project.c.id)
-        .where(scope.condition(project.c.id), project.c.gone.is_(None))
+        .where(project.c.gone.is_(None))
         .group_by(project.c.id, project.c.slug, project.c.name, project.c.created_at)
-    ).all()
-    found = [_row(row) for row in rows]
-    return sorted(found, key=lambda one: (-(one.last_seen or 0), one.name))
+    )
 
 
-def project_by_slug(conn: Connection, *, scope: Scope, slug: str) -> ProjectRow:
-    """The project at an address; raises NotFound when there is none that the caller may see.
-
-    What was merged into another project leads to that one.
-    """
-    found = projects(conn, scope=scope)
-    for one in found:
-        if one.slug == slug:
-            return one
-    for one in _reached(conn, found, "slug", slug):
-        return one
-    raise NotFound(f"There is no project {slug[:60]!r}.", field="project")
-
-
-def project_by_name(conn: Connection, *, scope: Scope, name: str) -> ProjectRow:
-    """The project of a name, a former one or a slug; raises NotFound when there is none that the caller may see."""
-    found = projects(conn, scope=scope)
-    for one in (*(p for p in found if p.name == name), *(p for p in found if p.slug == name)):
-        return one
-    for one in (*_reached(conn, found, "name", name), *_reached(conn, found, "slug", name)):
-        return one
-    raise NotFound(f"There is no project {name[:60]!r}.", field="project")
+# Made once: nearly every request asks for its project.
+_CALLED = {
+    column.name: select(project.c.id).where(column == bindparam("word"), project.c.gone.is_(None))
+    for column in (project.c.name, project.c.slug)
+}
+_WAS_CALLED = (
+    select(project_alias.c.project_id)
+    .join(project, project.c.id == project_alias.c.project_id)
+    .where(
+        project_alias.c.kind == bindparam("kind"), project_alias.c.word == bindparam("word"), project.c.gone.is_(None)
+    )
+)
+_WITH_ITS_TOTALS = _with_totals().where(project.c.id == bindparam("id"))
 
 
 def other_names(conn: Connection, *, scope: Scope) -> dict[int, list[str]]:
@@ -92,12 +133,6 @@ def described(conn: Connection, *, scope: Scope) -> list[Described]:
     """The same as `projects`, with the names that reach each and how long it keeps traces."""
     others, days = other_names(conn, scope=scope), kept_days(conn, scope=scope)
     return [Described(one, tuple(others.get(one.id, ())), days.get(one.id)) for one in projects(conn, scope=scope)]
-
-
-def _reached(conn: Connection, among: list[ProjectRow], kind: str, word: str) -> list[ProjectRow]:
-    query = select(project_alias.c.project_id).where(project_alias.c.kind == kind, project_alias.c.word == clean(word))
-    reached = conn.execute(query).scalar()
-    return [one for one in among if one.id == reached]
 
 
 def _row(row: Row[tuple[object, ...]]) -> ProjectRow:

@@ -25,16 +25,14 @@ class ProjectRow:
     last_seen: UnixNanos | None
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(msgspec.Struct, frozen=True, gc=False):
     """Why a sum of tokens or cost lacks a part, and on how many steps: `no usage`, `no price`."""
 
     reasons: tuple[str, ...]
     span_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class TraceRow:
+class TraceRow(msgspec.Struct, frozen=True, gc=False):
     """One trace's roll-up. `duration` is None while nothing of it has finished."""
 
     received: int

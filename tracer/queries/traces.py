@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections import namedtuple
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, bindparam, func, or_, select
+import msgspec
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, and_, bindparam, func, or_, select
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
@@ -61,31 +64,49 @@ def newest_traces(
     """
     if order not in _values:
         raise BadRequest(f"There is no order {order[:40]!r}: use one of {', '.join(ORDERS)}.", field="order")
-    value, falling = _values[order]
-    where: list[ColumnElement[bool]] = [scope.condition(trace.c.project_id)]
-    if project_id is not None:
-        where.append(trace.c.project_id == project_id)
-    if since is not None:
-        where.append(trace.c.start_time >= since)
-    if until is not None:
-        where.append(trace.c.start_time < until)
-    if order in ("-duration", "-cost", "-tokens") and since is None:
-        newest = select(trace.c.id).where(*where).order_by(trace.c.start_time.desc(), trace.c.id.desc()).limit(NEWEST)
-        where = [trace.c.id.in_(newest.scalar_subquery())]
-    if after is not None:
-        at = read_cursor(after, order=order)
-        past = value < at.value if falling else value > at.value
-        tie = trace.c.id < at.id if falling else trace.c.id > at.id
-        where.append(past if order == "received" else or_(past, and_(value == at.value, tie)))
-        if order in ("-start_time", "start_time"):
-            # Said twice, so that the index is entered at the position.
-            where.append(value <= at.value if falling else value >= at.value)
-    by = (value.desc(), trace.c.id.desc()) if falling else (value, trace.c.id)
-    query = traces_selected().add_columns(value.label("sort_value")).where(*where).order_by(*by).limit(limit + 1)
-    rows = conn.execute(query).all()
+    if project_id is not None and not scope.allows(project_id):
+        return Page([], None)
+    at = None if after is None else read_cursor(after, order=order)
+    kind = (order, at is not None, since is not None, until is not None)
+    query = _page_in(scope.condition(trace.c.project_id), *kind) if project_id is None else _page_of_project(*kind)
+    given = {"project": project_id, "since": since, "until": until, "most": limit + 1}
+    if at is not None:
+        given |= {"value": at.value, "id": at.id}
+    rows = conn.execute(query, {name: one for name, one in given.items() if one is not None}).all()
     items = with_added(conn, [trace_row(row, abandoned_after=abandoned_after) for row in rows[:limit]])
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(items, write_cursor(Cursor(order, int(last.sort_value), last.id)) if last is not None else None)
+
+
+@lru_cache(maxsize=128)
+def _page_of_project(order: str, after: bool, since: bool, until: bool) -> Select[*tuple[Any, ...]]:
+    """The statement of one page, made once for each kind: making it takes as long as running it."""
+    return _page_in(trace.c.project_id == bindparam("project"), order, after, since, until)
+
+
+def _page_in(
+    projects: ColumnElement[bool], order: str, after: bool, since: bool, until: bool
+) -> Select[*tuple[Any, ...]]:
+    value, falling = _values[order]
+    where: list[ColumnElement[bool]] = [projects]
+    if since:
+        where.append(trace.c.start_time >= bindparam("since"))
+    if until:
+        where.append(trace.c.start_time < bindparam("until"))
+    if order in ("-duration", "-cost", "-tokens") and not since:
+        newest = select(trace.c.id).where(*where).order_by(trace.c.start_time.desc(), trace.c.id.desc()).limit(NEWEST)
+        where = [trace.c.id.in_(newest.scalar_subquery())]
+    if after:
+        at, pk = bindparam("value", type_=BigInteger), bindparam("id", type_=BigInteger)
+        past = value < at if falling else value > at
+        tie = trace.c.id < pk if falling else trace.c.id > pk
+        where.append(past if order == "received" else or_(past, and_(value == at, tie)))
+        if order in ("-start_time", "start_time"):
+            # Said twice, so that the index is entered at the position.
+            where.append(value <= at if falling else value >= at)
+    by = (value.desc(), trace.c.id.desc()) if falling else (value, trace.c.id)
+    selected = traces_selected().add_columns(value.label("sort_value"))
+    return selected.where(*where).order_by(*by).limit(bindparam("most", type_=BigInteger))
 
 
 def last_received(conn: Connection) -> int:
@@ -159,6 +180,11 @@ def traces_selected() -> Select[*tuple[Any, ...]]:
     ).join(project, and_(project.c.id == trace.c.project_id, project.c.gone.is_(None)))
 
 
+# A row's columns by name are looked up in a dict each time, fifty of them; a named tuple knows their places.
+_Columns: Any = namedtuple("_Columns", traces_selected().selected_columns.keys())  # pyrefly: ignore[bad-class-definition]
+_columns = len(_Columns._fields)
+
+
 # Made once: SQLAlchemy's lists of values are circles of objects, and an export would leave some with each part of it.
 _NUMBERED = traces_selected().where(trace.c.id.in_(bindparam("pks", expanding=True)))
 
@@ -172,7 +198,7 @@ def traces_numbered(conn: Connection, pks: Sequence[int], *, abandoned_after: in
     }
 
 
-def status_now(row: Row[Any], *, abandoned_after: int, now: int | None = None) -> str:
+def status_now(row: Any, *, abandoned_after: int, now: int | None = None) -> str:
     """The status of a row of the trace table as people see it at a moment, in Unix nanoseconds."""
     at = time.time_ns() if now is None else now
     if row.running_count > 0 and at - row.changed_at < abandoned_after * MINUTE:
@@ -180,16 +206,17 @@ def status_now(row: Row[Any], *, abandoned_after: int, now: int | None = None) -
     return ABANDONED if row.status == Status.running else Status(row.status).name
 
 
-def trace_row(row: Row[Any], *, abandoned_after: int) -> TraceRow:
-    """One row of the trace table with its project, as people see it now."""
+def trace_row(found: Row[Any], *, abandoned_after: int) -> TraceRow:
+    """One row of `traces_selected`, as people see it now."""
     now = time.time_ns()
+    row = _Columns._make(found[:_columns])
     status = status_now(row, abandoned_after=abandoned_after, now=now)
     live = status == Status.running.name
     if live:
         duration: Nanos | None = Nanos(max(0, now - row.start_time))
     else:
         duration = None if row.end_time is None else Nanos(max(0, row.end_time - row.start_time))
-    reasons = tuple(json.loads(row.partial_reasons)) if row.partial_reasons else ()
+    reasons = _texts(row.partial_reasons) if row.partial_reasons else ()
     return TraceRow(
         received=row.id,
         project_id=row.project_id,
@@ -209,16 +236,34 @@ def trace_row(row: Row[Any], *, abandoned_after: int) -> TraceRow:
         cost=row.cost,
         cost_source=row.cost_source,
         partial=Partial(reasons, row.partial_count) if reasons else None,
-        models=tuple(json.loads(row.models)),
+        models=_texts(row.models),
         session_id=row.session_id,
         user_id=row.user_id,
         environment=row.environment,
         release=row.release,
-        services=tuple(json.loads(row.services)),
-        tags=tuple(json.loads(row.tags)),
-        metadata=json.loads(row.metadata),
+        services=_texts(row.services),
+        tags=_texts(row.tags),
+        metadata=_object(row.metadata),
         input_preview=row.input_preview,
         output_preview=row.output_preview,
         failed_in=row.failed_in,
         version=row.version,
     )
+
+
+_read = msgspec.json.Decoder().decode
+
+
+@lru_cache(maxsize=4_096)
+def _texts(said: str) -> tuple[str, ...]:
+    """A list of texts as it is stored: traces have few different ones."""
+    return tuple(json.loads(said))
+
+
+def _object(said: str) -> dict[str, Any]:
+    if said == "{}":
+        return {}
+    try:
+        return _read(said)
+    except msgspec.DecodeError:  # a lone surrogate, a number beyond all bounds
+        return json.loads(said)

@@ -26,7 +26,7 @@ from tracer.otlp.records import LogRecord
 from tracer.otlp.text import clean
 from tracer.prices import PriceBook
 from tracer.queries.added import score_by_id
-from tracer.queries.projects import project_by_name
+from tracer.queries.projects import project_id_by_name
 from tracer.queries.scope import EVERYTHING
 from tracer.queries.traces import trace_by_id, traces_of_id
 from tracer.queries.walk import Wanted
@@ -163,7 +163,7 @@ class LocalChanges:
     def delete_trace(self, trace_id: str, *, project: str | None = None) -> Answer:
         """Delete one trace for good."""
         with self._store.reading() as conn:
-            project_id = project_by_name(conn, scope=EVERYTHING, name=project).id if project else None
+            project_id = project_id_by_name(conn, scope=EVERYTHING, name=project) if project else None
             found = traces_of_id(conn, scope=EVERYTHING, trace_id=trace_id.lower(), project_id=project_id)
         if len(found) > 1:
             raise BadRequest("This id is in more than one project: name the one that is meant.", field="project")

@@ -13,7 +13,7 @@ from tracer.prices import PriceBook
 from tracer.queries.cursor import Page
 from tracer.queries.found import found_traces, read_q
 from tracer.queries.metrics import BY, By, metrics, read_interval
-from tracer.queries.projects import described, project_by_name, projects
+from tracer.queries.projects import described, project_by_name, project_id_by_name, projects
 from tracer.queries.rows import ProjectRow, TraceRow
 from tracer.queries.scope import EVERYTHING, Scope
 from tracer.queries.steps import step, steps, tree
@@ -145,7 +145,7 @@ class LocalReader:
         )
 
     def _project_id(self, conn: Connection, name: str | None) -> int | None:
-        return project_by_name(conn, scope=self._scope, name=name).id if name else None
+        return project_id_by_name(conn, scope=self._scope, name=name) if name else None
 
     def _only_project(self, conn: Connection, name: str | None) -> ProjectRow:
         if name:
