@@ -143,14 +143,14 @@ class TestVerify:
 
     def test_it_names_each_difference_and_fails(self, at: Bench, database_url: str) -> None:
         at.send([one_span(1)])
-        at.run("UPDATE trace SET name = 'another', error_count = 3")
+        at.run("UPDATE trace SET output_preview = 'another', error_count = 3")
         result = run("verify", "--db", database_url)
         assert result.exit_code == 1
-        assert "name is another, should be step" in result.output
+        assert "output_preview is another, should be None" in result.output
         assert "2 differences." in result.output
         lines = [json.loads(line) for line in run("verify", "--db", database_url, "--json").output.splitlines()]
         assert {(line["what"], line["stored"], line["expected"]) for line in lines} == {
-            ("name", "another", "step"),
+            ("output_preview", "another", "None"),
             ("error_count", "3", "0"),
         }
         assert all(line["trace_id"] == f"{1:032x}" for line in lines)

@@ -35,7 +35,8 @@ def test_a_schema_that_lacks_a_step_is_named(database_url: str) -> None:
         with running.store.writing() as connection:
             connection.exec_driver_sql("DELETE FROM alembic_version")
         answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()["reason"]) == (503, "The database lacks the migrations 0001.")
+        assert answer.status_code == 503
+        assert answer.json()["reason"].startswith("The database lacks the migrations 0001")
 
 
 def test_the_database_is_asked_once_a_second_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,12 +43,13 @@ def at(databases: Databases) -> Iterator[Bench]:
 def found(at: Bench) -> list[tuple[str, str | None, str | None]]:
     """What was found: what, in which trace, in which span, ids without their zeros.
 
-    Not the metrics and labels: they differ too wherever a span's columns or a trace's row do (`test_cube.py`, below).
+    Not the metrics, the labels and the counts of traces that are alike: they differ too wherever a span's columns or a
+    trace's row do (`test_cube.py`, below).
     """
     return [
         (one.what, one.trace_id and one.trace_id.lstrip("0"), one.span_id and one.span_id.lstrip("0"))
         for one in at.differences()
-        if one.what not in ("metrics", "label")
+        if one.what not in ("metrics", "label", "alike")
     ]
 
 
@@ -68,6 +69,19 @@ def test_labels_that_are_missing_or_that_no_trace_has_are_found(at: Bench) -> No
         ("label", "tag 'prod' is missing"),
         ("label", "tag 'elsewhere' is there"),
     ]
+
+
+def test_counts_of_traces_that_are_alike_and_not_so_many_are_found(at: Bench) -> None:
+    assert {(row.period, row.name, row.trace_count) for row in at.rows("SELECT * FROM trace_alike")} == {
+        (0, "step", 1),
+        (1, "step", 1),
+    }
+    with at.store.writing() as connection:
+        connection.exec_driver_sql("UPDATE trace_alike SET trace_count = trace_count + 1 WHERE period = 1")
+
+    differences = at.differences()
+    assert {one.what for one in differences} == {"alike"}
+    assert {one.stored.partition(" ")[2].split()[1] for one in differences} == {"day"}
 
 
 def row_number(at: Bench, trace: int) -> int:

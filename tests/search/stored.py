@@ -129,7 +129,7 @@ class Shelf:
 
 TABLES = (
     "search_work", "search_seen", "search_block", "search_segment", "partial_output", "span", "pack", "change",
-    "log_record", "project_counter", "trace_label", "trace", "project",
+    "log_record", "project_counter", "trace_label", "trace_alike", "trace", "project",
 )  # fmt: skip
 
 

@@ -537,7 +537,10 @@ class TimeBar(Answer):
 
 
 class Facets(Answer):
-    """What the traces that a search finds have in common: the newest of them, or all when `searched_to` is null."""
+    """What the traces that a search finds have in common: the newest of them, or all when `searched_to` is null.
+
+    Each facet says over how many of them it was counted.
+    """
 
     traces: int
     searched_to: str | None

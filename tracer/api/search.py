@@ -80,7 +80,9 @@ def count_by_value(
 ) -> Response:
     """What the traces that a search finds have in common, by field, and how they spread over time.
 
-    Of more than 10,000 traces the newest are counted; `searched_to` then says how far back that is.
+    However many there are, where the search asks for nothing, or for status, name, model, service, tag, environment or
+    release; of other searches that find more than 10,000 the newest are counted, and `searched_to` says how far back
+    that is. Each facet says over how many traces it was counted: users, sessions and kinds over the newest.
     """
     reader = Reader(request)
     search = asked(q, reader)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracer.ingest import cube, relate
+from tracer.ingest.alike import Recount, notes_of
 from tracer.ingest.call_state import TRACES_KEPT, CallState, CallStates
 from tracer.ingest.columns import SPAN_COLUMNS, TRACE_COLUMNS, NewSpans, facts_of, facts_of_row, span_row
 from tracer.ingest.fold import Folding
@@ -169,9 +170,10 @@ class Applier:
         for trace in touched:
             if trace.changed:
                 self._roll_up(sql, trace)
-        self._write_rollups(sql, touched, now)
+        recount = self._write_rollups(sql, touched, now)
         self._count(sql, touched, now)
         self.folding.watch(cube.add(sql, counted, instead_of=replaced))
+        recount.write(sql)
         if self._search:
             note_work(sql, ((trace.pk, trace.written) for trace in touched if trace.changed), now)
         for trace in touched:
@@ -361,9 +363,11 @@ class Applier:
             rows = relate.all_spans(sql, trace.pk)
             trace.rollup.add((facts_of_row(row) for row in rows), stored_parents=set())
 
-    def _write_rollups(self, sql: Sql, touched: list[_Touched], now: int) -> None:
+    def _write_rollups(self, sql: Sql, touched: list[_Touched], now: int) -> Recount:
+        """Write the traces' rows and labels; returns what changes of the counts of traces that are alike."""
         inserts, updates = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
-        relabelled = Relabelled(sql)
+        notes = notes_of(sql, (trace.key for trace in touched if trace.changed))
+        relabelled, recount = Relabelled(sql, notes), Recount()
         for trace in touched:
             if not trace.changed:
                 continue
@@ -374,10 +378,14 @@ class Applier:
             else:
                 updates.append((*row, trace.pk))
             relabelled.add(trace.key, trace.pk, was=trace.row, now=columns)
+            if trace.row is not None:
+                recount.add(trace.key[0], trace.row._mapping, notes.get(trace.key), -1)
+            recount.add(trace.key[0], columns, notes.get(trace.key))
         sql.insert("trace", ("id", "project_id", "trace_id", *TRACE_COLUMNS), inserts)
         relabelled.write()
         assignments = ", ".join(f"{name} = ?" for name in TRACE_COLUMNS)
         sql.many(f"UPDATE trace SET {assignments} WHERE id = ?", updates)
+        return recount
 
     def _columns(self, sql: Sql, trace: _Touched, now: int) -> dict[str, Any]:
         rollup, row = trace.rollup, trace.row

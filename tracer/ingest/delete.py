@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tracer.ingest import cube
+from tracer.ingest.alike import COUNTED, Notes, Recount, notes_of
 from tracer.ingest.apply import Changes
 from tracer.ingest.labels import drop_labels
 from tracer.ingest.locks import lock_traces
@@ -38,13 +39,21 @@ class Deleted:
 
 
 def delete_traces(
-    sql: Sql, pks: Sequence[int], *, deletion_id: int, shard: int, now: int, tombstones: bool = True
+    sql: Sql,
+    pks: Sequence[int],
+    *,
+    deletion_id: int,
+    shard: int,
+    now: int,
+    tombstones: bool = True,
+    notes: Notes | None = None,
 ) -> Deleted:
     """Delete the traces of these row numbers that are still there, in the transaction that the caller commits.
 
     Their rows, tombstones, counters and lines in the change feed change together; `shard` is the writer's, `now` Unix
     nanoseconds. What is derived from spans (and asks for them) is taken back before they go. Without `tombstones` what
-    comes for a trace later is taken: it lives on in another project.
+    comes for a trace later is taken: it lives on in another project. `notes` are what people gave the traces, where
+    that has gone already.
     """
     rows = sorted(
         sql.rows_in("SELECT id, project_id, trace_id FROM trace WHERE id IN ({keys})", sorted(set(pks))),
@@ -54,8 +63,7 @@ def delete_traces(
     # Read again under the locks: another process may have deleted some, or added spans to others.
     rows = sorted(
         sql.rows_in(
-            "SELECT id, project_id, trace_id, span_count, start_time, models, services, tags, environment, release "
-            "FROM trace WHERE id IN ({keys})",
+            f"SELECT id, span_count, {', '.join(COUNTED)} FROM trace WHERE id IN ({{keys}})",
             [row.id for row in rows],
         ),
         key=lambda row: (row.project_id, row.trace_id),
@@ -71,6 +79,9 @@ def delete_traces(
     sizes = body_sizes(sql, small)
     count_change(sql, [(row.project_id, -1, -row.span_count, -sizes.get(row.id, 0)) for row in rows], shard)
     cube.subtract(sql, small)
+    recount = Recount()
+    recount.add_rows(rows, notes_of(sql, keys) if notes is None else notes, -1)
+    recount.write(sql, alone=True)
     remove_traces(sql, small, large=[pk for pk, _, _ in large])
     drop_labels(sql, rows)
     sql.many("DELETE FROM trace WHERE id = ?", [(row.id,) for row in rows])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tracer.ingest.alike import Notes
 from tracer.store.sql import Sql
 
 COLUMNS = ("project_id", "field", "value", "start_time", "trace_pk")
@@ -24,10 +25,11 @@ Key = tuple[int, bytes]
 
 
 class Relabelled:
-    """Collects what a commit changes of the labels of traces, and writes it."""
+    """Collects what a commit changes of the labels of traces, and writes it; `notes` are those of its traces."""
 
-    def __init__(self, sql: Sql) -> None:
+    def __init__(self, sql: Sql, notes: Notes) -> None:
         self._sql = sql
+        self._notes = notes
         self._gone: list[Label] = []
         self._new: list[Label] = []
         self._moved: dict[Key, tuple[int, int, int]] = {}
@@ -56,17 +58,13 @@ class Relabelled:
 
     def _move_added(self) -> None:
         """The tags that people added go where their traces are now."""
-        rows = self._sql.rows_in(
-            "SELECT project_id, trace_id, tags FROM annotation WHERE tags IS NOT NULL AND trace_id IN ({keys})",
-            sorted({trace_id for _, trace_id in self._moved}),
-        )
-        for row in rows:
-            moved = self._moved.get((row.project_id, row.trace_id))
+        for key, (_, tags) in self._notes.items():
+            moved = self._moved.get(key)
             if moved is not None:
                 pk, before, after = moved
                 if before != after:
-                    self._gone += _tagged(row.project_id, pk, before, row.tags)
-                self._new += _tagged(row.project_id, pk, after, row.tags)
+                    self._gone += _tagged(key[0], pk, before, tags)
+                self._new += _tagged(key[0], pk, after, tags)
 
 
 def _labels(project_id: int, pk: int, columns: Any) -> list[Label]:

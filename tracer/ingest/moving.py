@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from tracer.errors import NotFound
 from tracer.ingest import cube, relate
+from tracer.ingest.alike import Recount, notes_of
 from tracer.ingest.apply import Applier, Changes
 from tracer.ingest.choose import Candidate
 from tracer.ingest.delete import body_sizes, count_change, delete_traces
@@ -129,8 +130,14 @@ def write_move(applier: Applier, connection: Connection, move: Move, receipt: Re
     if {row.id: row.version for row in rows} != move.versions or _in_other(sql, into_id, ids):
         return changes
     change_labels(sql, _labels(sql, rows), ())
+    recount = Recount()
+    recount.add_rows(rows, notes_of(sql, ((from_id, one) for one in ids)), -1)
+    theirs = notes_of(sql, ((into_id, one) for one in ids))
+    for row in rows:
+        recount.add(into_id, row._mapping, theirs.get((into_id, row.trace_id)))
     sql.many("UPDATE trace SET project_id = ?, version = version + 1 WHERE id = ?", [(into_id, pk) for pk in pks])
     applier.folding.watch(cube.move(sql, move.metrics))
+    recount.write(sql, alone=True)
     # What was deleted there is here: it stays.
     sql.many("DELETE FROM tombstone WHERE trace_id = ? AND project_id = ?", [(one, into_id) for one in ids])
     sql.many(
@@ -206,9 +213,12 @@ def drop_copied(applier: Applier, connection: Connection, row: Any, receipt: Rec
     from_id, into_id = _ends(receipt)
     lock_traces(sql, [row.trace_id])
     labelled = list(sql.rows("SELECT * FROM trace WHERE id = ?", [row.id]))
+    notes = notes_of(sql, [(from_id, row.trace_id)])
     change_labels(sql, _labels(sql, labelled), ())
     _move_added(sql, [row.trace_id], from_id, into_id, now)
-    deleted = delete_traces(sql, [row.id], deletion_id=receipt.id, shard=applier.shard, now=now, tombstones=False)
+    deleted = delete_traces(
+        sql, [row.id], deletion_id=receipt.id, shard=applier.shard, now=now, tombstones=False, notes=notes
+    )
     advance(sql, receipt.id, now=now, traces=deleted.traces, spans=deleted.spans)
     deleted.changes.add((into_id, row.trace_id))
     return deleted.changes
@@ -368,7 +378,7 @@ def _drop(table: str, column: str, ids: list[Any], project_id: int, _: Applier, 
 def _close(receipt: Receipt, _: Applier, connection: Connection) -> Changes:
     """Nothing is counted of the project any more; receipts of what was deleted in it are the other's to read."""
     sql = Sql(connection)
-    for table in ("project_counter", "metric_cell"):
+    for table in ("project_counter", "metric_cell", "trace_alike"):
         sql.run(f"DELETE FROM {table} WHERE project_id = ?", [receipt.project_id])
     if receipt.into_id is not None:
         sql.run(

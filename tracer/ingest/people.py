@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from tracer.errors import NotFound
+from tracer.ingest.alike import renote
 from tracer.ingest.apply import Changes
 from tracer.ingest.labels import change_labels, labels_of
 from tracer.ingest.locks import lock_traces
@@ -127,7 +128,7 @@ def annotate(sql: Sql, trace_id: bytes, patch: Patch, *, project_id: int, now: i
         "SELECT name, tags, note FROM annotation WHERE trace_id = ? AND project_id = ?", [trace_id, project_id]
     )
     name, tags, note = (found[0].name, found[0].tags, found[0].note) if found else (None, None, None)
-    tagged_before = tags
+    named_before, tagged_before = name, tags
     if patch.name is not None:
         name = patch.name or None
     if patch.note is not None:
@@ -145,6 +146,7 @@ def annotate(sql: Sql, trace_id: bytes, patch: Patch, *, project_id: int, now: i
             "note = excluded.note, updated_at = excluded.updated_at",
         )
     _relabel(sql, key, tagged_before, tags)
+    renote(sql, key, (named_before, tagged_before), (name, tags))
     return _changed(sql, [key], now)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tracer.ingest.alike import alike_differences
 from tracer.ingest.cube_check import cube_differences
 from tracer.ingest.delete import PACK_BYTES
 from tracer.ingest.label_check import Found as LabelFound
@@ -78,6 +79,8 @@ def verify(store: Store) -> Iterator[Difference]:
         for row in sql.rows("SELECT id FROM project ORDER BY id"):
             for sentence in cube_differences(sql, row.id):
                 yield Difference("metrics", row.id, stored=sentence, expected="what the spans add up to")
+            for sentence in alike_differences(sql, row.id):
+                yield Difference("alike", row.id, stored=sentence, expected="what its traces come to")
         yield from _deleted(sql)
     yield from map(_of_label, surplus_labels(store))
     for missed in verify_index(store):

@@ -59,6 +59,8 @@ class Field:
     words: str
     values: Sequence[Value]
     more: int
+    of_newest: int | None
+    """Over how many of the newest traces they were counted, where the others were counted over more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def show_facets(
     last = until if until is not None else UnixNanos(found.bars[-1].time + found.interval) if found.bars else first
     page = FacetsPage(
         found=found,
-        fields=[_field(list_, asked, one) for one in found.facets if one.values],
+        fields=[_field(list_, asked, one, found.traces) for one in found.facets if one.values],
         bars=_bars(found, first, last),
         since=first,
         until=last,
@@ -123,7 +125,7 @@ def show_facets(
     return render(request, "traces/_facets.html", page)
 
 
-def _field(address: str, asked: Asked, found: Facet) -> Field:
+def _field(address: str, asked: Asked, found: Facet, traces: int) -> Field:
     values: list[Value] = []
     for one in found.values:
         wanted = term(found.field, one.value)
@@ -137,7 +139,7 @@ def _field(address: str, asked: Asked, found: Facet) -> Field:
                 without=changed(address, asked.query, {"q": toggled(asked.q, negated(wanted)) or None}),
             )
         )
-    return Field(WORDS[found.field], values, found.more)
+    return Field(WORDS[found.field], values, found.more, found.traces if found.traces < traces else None)
 
 
 def _bars(found: Facets, first: UnixNanos, last: UnixNanos) -> list[Bar]:

@@ -322,7 +322,7 @@ class Facets:
     traces: int
     """How many traces were counted, the newest."""
     searched_to: UnixNanos | None
-    """Set when older ones were not counted: how far back it looked. None: the counts are exact."""
+    """Set when older ones were not counted: how far back it looked. None: all were; a facet of fewer says so."""
     facets: tuple[Facet, ...]
     interval: Nanos
     bars: tuple[TimeBar, ...]

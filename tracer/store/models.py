@@ -575,6 +575,25 @@ metric_cell = Table(
     Column("first_tokens", LargeBinary, nullable=False),
 )
 
+# How many traces in which nothing runs are alike, by the hour and the day in which they began: `ingest/alike.py`.
+trace_alike = Table(
+    "trace_alike",
+    metadata,
+    Column("project_id", Rowid, ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("period", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("alike", LargeBinary(16), primary_key=True),
+    Column("status", SmallInteger, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("services", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("environment", Text),
+    Column("release", Text),
+    Column("trace_count", BigInteger, nullable=False),
+)
+
 # What is to be indexed for searching: a line for at most some hundred spans, written with them, deleted when indexed.
 search_work = Table(
     "search_work",
