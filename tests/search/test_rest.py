@@ -100,7 +100,7 @@ def test_a_search_that_takes_long_answers_what_it_has_and_goes_on(
 ) -> None:
     client.store(*(make.span(start=make.START + number, having={"n": number}) for number in range(150)))
     monkeypatch.setattr("tracer.search.find.STEPS_AT_ONCE", dict.fromkeys(range(5), 30))
-    monkeypatch.setattr("tracer.search.pace.Pace.ends", lambda _: True)
+    monkeypatch.setattr("tracer.search.pace.Pace.ends", lambda _, size=0: True)
 
     found: list[str] = []
     at, pages, cursor = 2 * make.START, 0, dict[str, str]()

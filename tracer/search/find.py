@@ -77,7 +77,7 @@ class _Search:
         self._in_range = walks_in_range(self._range, sources)
         self._pace.begin()
         for lot, is_last in lots(self._sql, self._range, sources):
-            for part, likely in self._parts(lot):
+            for part, likely, steps in self._parts(lot):
                 met = self._met(likely)
                 for place in part:
                     if place.pk not in met:
@@ -86,7 +86,7 @@ class _Search:
                         out.searched_to = out.places[-1]
                         return out
                     out.places.append(place)
-                if self._pace.ends() and not (is_last and part[-1] == lot[-1]):
+                if self._pace.ends(steps) and not (is_last and part[-1] == lot[-1]):
                     out.searched_to = part[-1]
                     return out
         return out
@@ -108,11 +108,14 @@ class _Search:
         )
         return {row.id for row in rows}
 
-    def _parts(self, lot: list[Place]) -> Iterator[tuple[Sequence[Place], set[int]]]:
-        """A lot in parts that are looked at together, in their order, and the traces among them that may be met."""
+    def _parts(self, lot: list[Place]) -> Iterator[tuple[Sequence[Place], set[int], int]]:
+        """A lot in parts that are looked at together, in their order, and the traces among them that may be met.
+
+        With each the number of its steps, when they are looked at.
+        """
         weight = 0 if self._node is None else cost(self._node)
         if not self._of_steps:
-            yield lot, {place.pk for place in lot}
+            yield lot, {place.pk for place in lot}, 0
             return
         likely = {place.pk for place in lot}
         if self._node is not None and weight == 4:
@@ -122,11 +125,12 @@ class _Search:
             for row in self._sql.rows_in("SELECT id, span_count FROM trace WHERE id IN ({keys})", sorted(likely))
         }
         part: list[Place] = []
-        steps = 0
+        steps, most = 0, self._pace.fitting(STEPS_AT_ONCE[weight])
         for place in lot:
-            steps += counts.get(place.pk, 0)
-            if part and steps > STEPS_AT_ONCE[weight]:
-                yield part, likely.intersection(one.pk for one in part)
-                part, steps = list[Place](), counts.get(place.pk, 0)
+            own = counts.get(place.pk, 0)
+            if part and steps + own > most:
+                yield part, likely.intersection(one.pk for one in part), steps
+                part, steps, most = list[Place](), 0, self._pace.fitting(STEPS_AT_ONCE[weight])
+            steps += own
             part.append(place)
-        yield part, likely.intersection(one.pk for one in part)
+        yield part, likely.intersection(one.pk for one in part), steps

@@ -97,7 +97,7 @@ class _Search:
 
     def find(self) -> FoundSpans:
         out = FoundSpans()
-        for part, last in self._parts():
+        for part, last, size in self._parts():
             met = self._evaluator.steps(self._node, {place.trace_pk for place in part}, {one.pair for one in part})
             for place in part:
                 if place.pair not in met:
@@ -106,13 +106,16 @@ class _Search:
                     out.searched_to = out.places[-1]
                     return out
                 out.places.append(place)
-            if self._pace.ends():
+            if self._pace.ends(size):
                 out.searched_to = last
                 return out
         return out
 
-    def _parts(self) -> Iterator[tuple[list[SpanPlace], SpanPlace]]:
-        """Spans that may be met, in order, in parts that are looked at together; with where each part ends."""
+    def _parts(self) -> Iterator[tuple[list[SpanPlace], SpanPlace, int]]:
+        """Spans that may be met, in order, in parts that are looked at together.
+
+        With each where it ends, and how many were walked, when a part is a lot.
+        """
         weight = cost(self._node)
         for lot in self._lots():
             there = self._in_projects({place.trace_pk for place in lot})
@@ -124,9 +127,9 @@ class _Search:
                 if place.pair in likely:
                     part.append(place)
                 if weight == 4 and len(part) == BODIES_AT_ONCE:
-                    yield part, place
+                    yield part, place, 0
                     part = []
-            yield part, lot[-1]
+            yield part, lot[-1], 0 if weight == 4 else len(lot)
 
     def _in_projects(self, pks: set[int]) -> set[int]:
         places = ", ".join("?" * len(self._range.projects))
@@ -178,7 +181,7 @@ class _Search:
                 parameters.append(instant)
         at, number = range_.after, 0
         while True:
-            size = LOTS[min(number, len(LOTS) - 1)]
+            size = self._pace.fitting(LOTS[min(number, len(LOTS) - 1)])
             after = f"AND (start_time, trace_pk, span_id) {past} (?, ?, ?)" if at else ""
             rows = self._sql.rows(
                 f"SELECT start_time, trace_pk, span_id FROM span {hint} WHERE {' AND '.join(terms)} {after} "

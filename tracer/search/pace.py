@@ -23,6 +23,10 @@ UNTOLD = 0.1
 """The part of the time after which it can be told how long that will take."""
 
 
+SAFE, LITTLE = 0.8, 0.1
+"""Of the time that is left, what a part is to take; of all of it, what is too little for another one."""
+
+
 class Pace:
     """Tells a search that began now when to stop, so that it ends within `seconds`."""
 
@@ -30,6 +34,8 @@ class Pace:
         self._seconds = seconds
         self._began = self._looked_at = time.perf_counter()
         self._deadline = self._began + seconds
+        self._rate = 0.0
+        """How much a second the last part looked at; 0 when it is not known."""
 
     def too_long(self, done: float) -> bool:
         """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
@@ -40,11 +46,22 @@ class Pace:
         """The way is found: the first part begins."""
         self._looked_at = time.perf_counter()
 
-    def ends(self) -> bool:
-        """Whether to stop after a part: another one that takes as long would end late."""
+    def fitting(self, most: int) -> int:
+        """How much the next part may look at to end in time, going by the last one: at most `most`, at least one."""
+        if not self._rate:
+            return most
+        left = self._deadline - time.perf_counter()
+        return max(1, min(most, int(SAFE * left * self._rate)))
+
+    def ends(self, size: int = 0) -> bool:
+        """Whether to stop after a part, which looked at so much.
+
+        Without a size when another one that takes as long would end late; with it, when little time is left.
+        """
         now = time.perf_counter()
         took, self._looked_at = now - self._looked_at, now
-        return now + took > self._deadline
+        self._rate = size / took
+        return now + (LITTLE * self._seconds if size else took) > self._deadline
 
 
 def evaluator(sql: Sql, search: Node | None, moment: Moment) -> tuple[Evaluator, Index | None]:
