@@ -119,7 +119,9 @@ def rfc3339(instant: UnixNanos | int) -> str:
 
     Instants outside the years 1 to 9999 are held to that range.
     """
-    seconds, nanos = divmod(int(instant), SECOND)
+    seconds, nanos = instant // SECOND, instant % SECOND
+    if nanos % 10:
+        return f"{_second(seconds)}.{nanos:09d}Z"
     if not nanos:
         return f"{_second(seconds)}Z"
     decimals = f"{nanos:09d}".rstrip("0")

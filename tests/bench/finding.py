@@ -1,8 +1,8 @@
 """How long it takes to find traces among many: first and deep pages, searches of every kind, one trace whole.
 
 The databases are loaded as `stored` loads them, with the search index. A rare value is one that five traces have,
-spread over the whole time. Asked over HTTP, warm; a figure is the time from the request to its whole answer, beside it
-the processor time of the server, which a busy machine changes less.
+spread over the whole time. Asked over HTTP, warm (SQLite's file has been read once); a figure is the time from the
+request to its whole answer, beside it the processor time of the server, which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -117,6 +117,8 @@ def report(*, stored: int, stored_postgres: int, kept: Path | None = None) -> No
     base = [list(Chain(100 + seed).bodies(BASE_SPANS // SENDERS)) for seed in range(SENDERS)]
     with _folder(kept) as folder:
         few, many = (sqlite_of(folder, size, base) for size in (FEW, stored))
+        for database, _ in (few, many):
+            _read_once(database.folder)
         _compare("SQLite", few, many, stored)
     if not stored_postgres:
         return
@@ -198,6 +200,14 @@ def _settle(database: Database) -> None:
             pass
     finally:
         store.close()
+
+
+def _read_once(folder: Path) -> None:
+    """Warm is what the operating system has in memory: a file of ten gigabytes is not after some hours."""
+    for name in folder.glob("stepscope.db*"):
+        with name.open("rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
 
 
 def _catch_up(url: str) -> None:

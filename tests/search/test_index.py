@@ -14,6 +14,7 @@ from tests.search.stored import Said, Shelf, emptied, expected, opened
 from tracer.search.documents import Side
 from tracer.search.lookup import Index
 from tracer.search.merge import purge
+from tracer.search.pace import Pace
 from tracer.search.query import term
 from tracer.search.tree import Says
 from tracer.search.write import purge_due, remove_traces
@@ -288,6 +289,36 @@ def test_a_word_is_looked_for_as_long_as_that_is_not_going_to_take_too_long(shel
         stop = len(asked) + 1
         assert Index(Sql(connection)).all_traces(wanted, enough=9, at_most=9, late=late) is None
         assert asked[-1] < 1
+
+
+def test_what_came_before_a_way_says_nothing_of_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("tracer.search.pace.time.perf_counter", lambda: now)
+    pace = Pace(0.05)
+    now = 0.020
+    assert not pace.too_long(0)
+    now = 0.021
+    assert not pace.too_long(0.01)
+    now = 0.040
+    assert pace.too_long(0.1), "200 ms in all"
+    now = 0.060
+    assert not pace.too_long(0.5)
+    now = 0.160
+    assert pace.too_long(0.99), "nothing takes longer than three times what a search has"
+
+
+def test_a_part_of_a_search_is_as_large_as_fits_into_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("tracer.search.pace.time.perf_counter", lambda: now)
+    pace = Pace(0.05)
+    assert pace.fitting(5_000) == 5_000, "nothing is known yet"
+    now = 0.010
+    assert not pace.ends(1_000)
+    assert pace.fitting(5_000) == 3_200
+    assert pace.fitting(2_000) == 2_000
+    now = 0.046
+    assert pace.ends(3_200)
+    assert pace.fitting(5_000) < 1_000
 
 
 def test_going_on_from_a_place_gives_every_trace_once(shelf: Shelf) -> None:

@@ -85,6 +85,9 @@ class ListedSpan(msgspec.Struct, frozen=True, gc=False):
     dialect: str
 
 
+_UNSET = msgspec.UNSET
+
+
 def _parts(row: SpanRow) -> Parts | None:
     if row.input_cost is None and row.output_cost is None:
         return None
@@ -97,8 +100,15 @@ def _tokens(usage: Usage | None) -> Tokens | None:
     total = usage.total
     if total is None and (usage.input is not None or usage.output is not None):
         total = (usage.input or 0) + (usage.output or 0)
-    told = (usage.cached_input, usage.cache_write, usage.reasoning, usage.audio)
-    return Tokens(usage.input, usage.output, total, *(msgspec.UNSET if count is None else count for count in told))
+    return Tokens(
+        usage.input,
+        usage.output,
+        total,
+        _UNSET if usage.cached_input is None else usage.cached_input,
+        _UNSET if usage.cache_write is None else usage.cache_write,
+        _UNSET if usage.reasoning is None else usage.reasoning,
+        _UNSET if usage.audio is None else usage.audio,
+    )
 
 
 def tokens(usage: Usage | None) -> dict[str, int | None] | None:

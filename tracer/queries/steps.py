@@ -35,6 +35,8 @@ _listed = attrgetter(*_LISTED)
 _placing = itemgetter(*map(_LISTED.index, ("start_time", "span_id", "parent_id")))
 _KINDS = {int(kind): kind.name for kind in Kind}
 _STATUSES = {int(status): status.name for status in Status}
+_COUNTS_AT = len(_LISTED) - len(USAGE_COLUMNS)
+_RUNNING = int(Status.running)
 
 
 def tree(conn: Connection, *, trace: TraceRow) -> list[SpanRow]:
@@ -273,37 +275,38 @@ def _span_row_of(values: Sequence[Any], trace: TraceRow, place: Placed) -> SpanR
     """A span's columns out of the values of _LISTED."""
     (
         span_id, parent_id, name, kind, code, status_message, start, end, model, provider, cost, input_cost,
-        output_cost, cost_source, first_token, service, dialect, *counts,
-    ) = values  # fmt: skip
+        output_cost, cost_source, first_token, service, dialect,
+    ) = values[:_COUNTS_AT]  # fmt: skip
     status = _STATUSES[code]
-    duration = None if end is None else Nanos(max(0, end - start))
-    if code == Status.running:
+    duration = None if end is None else Nanos(end - start if end > start else 0)
+    if code == _RUNNING:
         status = Status.running.name if trace.status == Status.running.name else ABANDONED
         duration = Nanos(max(0, time.time_ns() - start)) if status == Status.running.name else None
+    # By place: ten thousand times by name takes ten milliseconds more.
     return SpanRow(
-        trace_id=trace.trace_id,
-        span_id=span_id.hex(),
-        parent_id=parent_id.hex() if parent_id is not None else None,
-        depth=place.depth,
-        orphan=place.orphan,
-        child_count=place.child_count,
-        name=name,
-        kind=_KINDS[kind],
-        status=status,
-        status_message=status_message,
-        start_time=start,
-        end_time=end,
-        duration=duration,
-        model=model,
-        provider=provider,
-        usage=usage_of(tuple(counts)),
-        cost=cost,
-        input_cost=input_cost,
-        output_cost=output_cost,
-        cost_source=cost_source,
-        time_to_first_token=first_token,
-        service=service,
-        dialect=dialect,
+        trace.trace_id,
+        span_id.hex(),
+        parent_id.hex() if parent_id is not None else None,
+        place.depth,
+        place.orphan,
+        place.child_count,
+        name,
+        _KINDS[kind],
+        status,
+        status_message,
+        start,
+        end,
+        duration,
+        model,
+        provider,
+        usage_of(tuple(values[_COUNTS_AT:])),
+        cost,
+        input_cost,
+        output_cost,
+        cost_source,
+        first_token,
+        service,
+        dialect,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracer.search.postings import Block, count, decode
 from tracer.search.query import Reading, Term
-from tracer.search.segments import decode_runs, segment_rows, traces_of
+from tracer.search.segments import decode_runs, traces_of
 from tracer.store.sql import Sql
 
 TOGETHER = (2, 6, 24, 64)
@@ -23,11 +23,11 @@ FEW = 400
 class _Opened:
     """A segment as far as it has been read."""
 
-    def __init__(self, sql: Sql, row: Any) -> None:
+    def __init__(self, sql: Sql, number: int, first_trace: int, last_trace: int) -> None:
         self._sql = sql
-        self.id: int = row.id
-        self.first_trace: int = row.first_trace
-        self.last_trace: int = row.last_trace
+        self.id = number
+        self.first_trace = first_trace
+        self.last_trace = last_trace
         self.needs: dict[tuple[bytes, bool], list[bytes]] = {}
         """Postings found so far."""
 
@@ -84,7 +84,8 @@ class Index:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
-        self._segments = [_Opened(sql, row) for row in reversed(segment_rows(sql))]
+        rows: Sequence[Any] = sql.rows("SELECT id, first_trace, last_trace FROM search_segment ORDER BY id DESC")
+        self._segments = [_Opened(sql, number, first, last) for number, first, last in rows]
         self._documents: dict[tuple[int, Reading, frozenset[Any]], list[int]] = {}
         self._met: dict[tuple[int, Term], set[int]] = {}
 
@@ -94,10 +95,12 @@ class Index:
         """Every trace that may meet a term; None when there are too many to look up.
 
         That is so when the newest segments alone have `enough` documents, when all have more than `at_most`, and when
-        it would get late, which is asked with the part of the segments that were looked through.
+        it would get late, which is asked with the part of the segments that were looked through, 0 at the start.
         """
         found: set[int] = set()
         total = start = number = 0
+        if late(0.0):
+            return None
         while start < len(self._segments):
             some = self._segments[start : start + TOGETHER[min(number, len(TOGETHER) - 1)]]
             start, number = start + len(some), number + 1

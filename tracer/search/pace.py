@@ -32,15 +32,21 @@ class Pace:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._began = self._looked_at = time.perf_counter()
+        self._began = self._way_began = self._looked_at = time.perf_counter()
         self._deadline = self._began + seconds
         self._rate = 0.0
         """How much a second the last part looked at; 0 when it is not known."""
 
     def too_long(self, done: float) -> bool:
-        """Whether finding the way would take too long, when this part of it is done; the sooner told the better."""
-        took = time.perf_counter() - self._began
-        return took > UNTOLD * self._seconds and took / done > OF_WAY * self._seconds
+        """Whether finding a way would take too long, when this part of it is done; the sooner told the better.
+
+        It begins when asked with 0: what came before says nothing of how long it takes.
+        """
+        now = time.perf_counter()
+        if not done:
+            self._way_began = now
+        took, most = now - self._way_began, OF_WAY * self._seconds
+        return now - self._began > most or (took > UNTOLD * self._seconds and took > done * most)
 
     def begin(self) -> None:
         """The way is found: the first part begins."""
@@ -60,7 +66,7 @@ class Pace:
         """
         now = time.perf_counter()
         took, self._looked_at = now - self._looked_at, now
-        self._rate = size / took
+        self._rate = size / took if took else 0.0
         return now + (LITTLE * self._seconds if size else took) > self._deadline
 
 
