@@ -23,7 +23,7 @@ UNTOLD = 0.1
 """The part of the time after which it can be told how long that will take."""
 
 
-SAFE, LITTLE = 0.8, 0.1
+SAFE, LITTLE = 0.7, 0.15
 """Of the time that is left, what a part is to take; of all of it, what is too little for another one."""
 
 
