@@ -314,7 +314,7 @@ def test_a_part_of_a_search_is_as_large_as_fits_into_what_is_left(monkeypatch: p
     assert pace.fitting(5_000) == 5_000, "nothing is known yet"
     now = 0.010
     assert not pace.ends(1_000)
-    assert pace.fitting(5_000) == 2_800
+    assert 2_799 <= pace.fitting(5_000) <= 2_800
     assert pace.fitting(2_000) == 2_000
     now = 0.046
     assert pace.ends(3_200)
