@@ -154,6 +154,42 @@ def test_where_the_delivery_thread_never_gets_its_turn_the_callers_thread_makes_
     assert outputs(sink) == list(range(5_000))
 
 
+def test_what_the_callers_thread_puts_aside_goes_into_few_files(sink, tmp_path, starved, monkeypatch):
+    monkeypatch.setattr(_overflow, "FILES", 4)
+    stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=1_000_000)
+    record(range(7_000))  # four times what four threads' turns put aside
+
+    assert stepscope.status().dropped == 0
+    starved.set()
+    assert stepscope.flush(30), stepscope.status()
+    assert outputs(sink) == list(range(7_000))
+
+
+def test_a_file_that_could_not_be_added_to_keeps_what_is_in_it(sink, tmp_path, starved, monkeypatch):
+    stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=1_000_000)
+    write, times = os.write, 0
+
+    def failing(handle: int, data: Any) -> int:
+        nonlocal times
+        times += 1
+        if times % 3 == 0:
+            write(handle, data[: len(data) // 2])
+            raise OSError(5, "Input/output error")
+        return write(handle, data)
+
+    monkeypatch.setattr(_overflow, "AGAIN", 0.0)
+    monkeypatch.setattr(_overflow.os, "write", failing)
+    record(range(3_000))
+    monkeypatch.undo()
+    dropped = stepscope.status().dropped
+    starved.set()
+
+    assert times > 6
+    assert stepscope.flush(30), stepscope.status()
+    assert len(outputs(sink)) == len(set(outputs(sink))) == 3_000 - dropped
+    assert stepscope.status().delivered == 3_000 - dropped
+
+
 def test_what_was_moved_to_disk_is_not_held_in_memory_for_being_shown_while_it_runs(sink, tmp_path, starved):
     stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=1_000_000)
     exporter = _runtime.exporter

@@ -30,7 +30,7 @@ from ._values import CutText
 CHUNK = 4 * 1024 * 1024
 """Bytes of steps put aside at once, in one file."""
 HOST_CHUNK = 512 * 1024
-"""As many where a thread of the host's has to do it: less than a millisecond's work."""
+"""As many where a thread of the host's has to do it, less than a millisecond's work: added to the last file."""
 PIECE = 256 * 1024
 """Bytes of steps between two chances for other threads: writing to the file lets them run."""
 FILES = 256
@@ -134,7 +134,7 @@ class Overflow:
             # At once: while this thread writes, the others see that memory is free again.
             with self._counting:
                 self.freed += size
-            done = not steps or (len(self._chunks) < FILES and self.put(steps, room()))
+            done = not steps or self.put(steps, room())
             return done
         finally:
             self._failed_at = None if done else time.monotonic()
@@ -148,16 +148,21 @@ class Overflow:
                 del self._hands[me]
 
     def put(self, steps: list[Step], room: int) -> bool:
-        """Put steps aside in a file; False where the disk can't take them: nothing is kept then."""
+        """Put steps aside in a file; False where the disk can't take them: nothing is kept of them then."""
+        last = self._with_room_for(sum(step._size for step in steps))
+        if last is None and len(self._chunks) >= FILES:
+            return False
         lengths: list[int] | None = None
         kept = False
         try:
-            handle = self._file()
+            handle = self._file() if last is None else last.handle
             try:
-                lengths = self._written(handle, steps, room)
+                lengths = self._written(handle, steps, room, 0 if last is None else sum(last.lengths))
                 kept = lengths is not None and not self._closed
             finally:  # also when something else than the disk fails
-                if not kept:
+                if last is not None and not kept:
+                    self._put_back(last)
+                elif not kept:
                     os.close(handle)
         except OSError as error:
             _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
@@ -167,12 +172,34 @@ class Overflow:
         with self._counting:
             self._in += len(steps)
             self._in_bytes += sum(lengths)
-        self._chunks.append(_Chunk(handle, lengths, len(steps)))
+        if last is None:
+            self._put_back(_Chunk(handle, lengths, len(steps)))
+        else:
+            self._put_back(_Chunk(handle, last.lengths + lengths, last.count + len(steps)))
         return True
 
-    def _written(self, handle: int, steps: list[Step], room: int) -> list[int] | None:
-        """Write steps to a file in pieces; their lengths, or None where they need more than `room`."""
+    def _with_room_for(self, size: int) -> _Chunk | None:
+        """Take the last file out of the row, when so many bytes more are not too many for it."""
+        try:
+            last = self._chunks.pop()
+        except IndexError:
+            return None
+        if sum(last.lengths) + size <= CHUNK:
+            return last
+        self._chunks.append(last)
+        return None
+
+    def _put_back(self, chunk: _Chunk) -> None:
+        self._chunks.append(chunk)
+        if self._closed:  # meanwhile, and it was not in the row then
+            lost = self._give_up()
+            with self._counting:
+                self.lost += lost
+
+    def _written(self, handle: int, steps: list[Step], room: int, at: int) -> list[int] | None:
+        """Write steps to a file in pieces, from a place on; their lengths, or None where they need more than `room`."""
         lengths: list[int] = []
+        os.lseek(handle, at, os.SEEK_SET)
         for piece in _pieces(steps):
             data = self._dumped(piece)
             lengths.append(len(data))
@@ -201,6 +228,10 @@ class Overflow:
         self._closed = True
         lost = len(self._open)
         self._open.clear()
+        return lost + self._give_up()
+
+    def _give_up(self) -> int:
+        lost = 0
         with suppress(IndexError):
             while True:
                 chunk = self._chunks.popleft()
