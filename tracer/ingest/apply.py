@@ -22,6 +22,7 @@ from tracer.ingest.logs import attach, logs_of_traces, write_logs
 from tracer.ingest.prepare import PreparedSpan, as_json
 from tracer.ingest.rollup import Rollup
 from tracer.ingest.tombstones import Key, deleted_among
+from tracer.ingest.words import words_as_json
 from tracer.otlp.dialects.reading import CALL_KINDS
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
@@ -404,8 +405,8 @@ class Applier:
             else:
                 previews = self._previews(sql, trace, stored)
         columns = rollup.head(root)
-        columns["metadata"] = as_json(columns["metadata"])
-        columns["tags"] = as_json(columns["tags"])
+        columns["metadata"] = as_json(columns["metadata"]) if columns["metadata"] else "{}"
+        columns["tags"] = words_as_json(columns["tags"])
         columns["input_preview"], columns["output_preview"] = previews
         columns |= {
             "start_time": rollup.start_time,
@@ -416,8 +417,8 @@ class Applier:
             "span_count": rollup.span_count,
             "running_count": rollup.running_count,
             "error_count": rollup.error_count,
-            "models": as_json(sorted(rollup.models)),
-            "services": as_json(sorted(rollup.services)),
+            "models": words_as_json(sorted(rollup.models)),
+            "services": words_as_json(sorted(rollup.services)),
             "version": (row.version if row is not None else 0) + 1,
             "pack_count": trace.pack_count,
             "state": rollup.dump_state(),

@@ -8,9 +8,8 @@ was made at; else it is made anew from the stored spans.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from tracer.ingest.calls import TOKEN_FIELDS, Call, CallTotals, call_above, count_calls, count_one
 
@@ -24,30 +23,32 @@ TRACES_KEPT = 1_000
 """Traces of which anything is remembered: more than grow at the same time, where each has few spans."""
 
 
-@dataclass(slots=True)
 class CallState:
     """One trace's calls in their groups, with the sums of each group."""
 
-    edges: dict[bytes, Edge] = field(default_factory=dict)
-    version: int = 0
-    _parents: set[bytes] = field(default_factory=set)
-    _open: dict[bytes, set[bytes]] = field(default_factory=dict)
-    """For each span that is not stored, the calls below it whose way up ends there."""
-    _calls: dict[bytes, Call] = field(default_factory=dict)
-    _group_of: dict[bytes, int] = field(default_factory=dict)
-    _members: dict[int, set[bytes]] = field(default_factory=dict)
-    _sums: dict[int, CallTotals] = field(default_factory=dict)
-    _responses: dict[str, bytes] = field(default_factory=dict)
-    _next_group: int = 0
-    _llm_calls: int = 0
-    _tokens: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _told: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """How many groups told of each kind of token: a sum that nobody told of is None, not 0."""
-    _cost: int = 0
-    _priced: int = 0
-    _sources: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _reasons: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _partial: int = 0
+    __slots__ = (
+        "_calls", "_cost", "_group_of", "_llm_calls", "_members", "_next_group", "_open", "_parents", "_partial",
+        "_priced", "_reasons", "_responses", "_sources", "_sums", "_tokens", "_told", "edges", "version",
+    )  # fmt: skip
+
+    # By hand: each new trace makes one, and a dataclass calls a function for each of its fields.
+    def __init__(self) -> None:
+        self.edges: dict[bytes, Edge] = {}
+        self.version = 0
+        self._parents: set[bytes] = set()
+        self._open: dict[bytes, set[bytes]] = {}
+        """For each span that is not stored, the calls below it whose way up ends there."""
+        self._calls: dict[bytes, Call] = {}
+        self._group_of: dict[bytes, int] = {}
+        self._members: dict[int, set[bytes]] = {}
+        self._sums: dict[int, CallTotals] = {}
+        self._responses: dict[str, bytes] = {}
+        self._next_group = self._llm_calls = self._cost = self._priced = self._partial = 0
+        self._tokens: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        """How many groups told of each kind of token: a sum that nobody told of is None, not 0."""
+        self._sources: dict[str, int] = {}
+        self._reasons: dict[str, int] = {}
 
     def add(self, edges: Iterable[tuple[bytes, Edge]], calls: Iterable[Call]) -> None:
         """Add spans' places, and the finished calls among them or among those already placed."""
@@ -124,23 +125,24 @@ class CallState:
 
     def _change(self, sums: CallTotals, sign: int) -> None:
         self._llm_calls += sign * sums.llm_call_count
+        tokens, told = self._tokens, self._told
         for name, count in sums.tokens.items():
-            self._tokens[name] += sign * count
-            self._told[name] += sign
+            tokens[name] = tokens.get(name, 0) + sign * count
+            told[name] = told.get(name, 0) + sign
         if sums.cost is not None:
             self._cost += sign * sums.cost
             self._priced += sign
         for source in sums.cost_sources:
-            self._sources[source] += sign
+            self._sources[source] = self._sources.get(source, 0) + sign
         for reason in sums.reasons:
-            self._reasons[reason] += sign
+            self._reasons[reason] = self._reasons.get(reason, 0) + sign
         self._partial += sign * sums.partial_count
 
     def totals(self) -> CallTotals:
         """The sums over the whole trace."""
         return CallTotals(
             self._llm_calls,
-            {name: self._tokens[name] for name in TOKEN_FIELDS if self._told[name]},
+            {name: self._tokens[name] for name in TOKEN_FIELDS if self._told.get(name)},
             self._cost if self._priced else None,
             tuple(sorted(source for source, count in self._sources.items() if count)),
             tuple(sorted(reason for reason, count in self._reasons.items() if count)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec
 
@@ -123,8 +124,12 @@ def count_one(call: Call) -> CallTotals:
     return totals
 
 
+_counts = attrgetter(*TOKEN_FIELDS)
+
+
 def _tokens(usage: Usage | None) -> dict[str, int]:
-    return {name: value for name in TOKEN_FIELDS if usage is not None and (value := getattr(usage, name)) is not None}
+    counts = () if usage is None else _counts(usage)
+    return {name: count for name, count in zip(TOKEN_FIELDS, counts, strict=False) if count is not None}
 
 
 def call_above(

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracer.ingest.prepare import NO_PRICE, PreparedSpan, as_json
 from tracer.ingest.rollup import SpanFacts
+from tracer.ingest.words import words_as_json
 from tracer.otlp.dialects import READER_VERSION
 from tracer.otlp.text import cut
 from tracer.store.bodies import Place
@@ -36,7 +37,9 @@ MAX_INT64 = 2**63 - 1
 
 def held(number: int | None) -> int | None:
     """Hold a number from outside to what a 64-bit column can hold."""
-    return None if number is None else max(-MAX_INT64, min(MAX_INT64, number))
+    if number is None or -MAX_INT64 <= number <= MAX_INT64:
+        return number
+    return MAX_INT64 if number > 0 else -MAX_INT64
 
 
 def span_row(span: PreparedSpan, place: Place, now: int) -> tuple[Any, ...]:
@@ -141,7 +144,7 @@ def _of_few(span: PreparedSpan) -> tuple[Any, ...]:
         held(span.seq) if running else None,
         facts.session_id,
         facts.user_id,
-        as_json(list(facts.tags)) if facts.tags else None,
+        words_as_json(facts.tags) if facts.tags else None,
         as_json(facts.metadata) if facts.metadata else None,
     )
 

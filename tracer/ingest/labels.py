@@ -6,11 +6,11 @@ environment and release.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tracer.ingest.alike import Notes
+from tracer.ingest.words import words_of_json
 from tracer.store.sql import Sql
 
 COLUMNS = ("project_id", "field", "value", "start_time", "trace_pk")
@@ -74,13 +74,13 @@ def _labels(project_id: int, pk: int, columns: Any) -> list[Label]:
         (project_id, field, value, start, pk)
         for field, column in LISTS.items()
         if columns[column] != "[]"
-        for value in json.loads(columns[column])
+        for value in words_of_json(columns[column])
     ]
     return found + [(project_id, field, columns[field], start, pk) for field in SINGLE if columns[field] is not None]
 
 
 def _tagged(project_id: int, pk: int, start: int, tags: str | None) -> list[Label]:
-    return [] if tags is None else [(project_id, "tag", value, start, pk) for value in json.loads(tags)]
+    return [] if tags is None else [(project_id, "tag", value, start, pk) for value in words_of_json(tags)]
 
 
 def labels_of(row: Any, added: str | None) -> set[Label]:

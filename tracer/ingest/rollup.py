@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ Order = tuple[int, bytes]
 """(start, span id): what `earliest` and `first` mean."""
 
 FIRST_FIELDS = ("session_id", "user_id", "environment", "release")
+_firsts = attrgetter(*FIRST_FIELDS)
 _RUNNING, _ERROR = int(Status.running), int(Status.error)
 
 
@@ -169,12 +171,7 @@ class Rollup:
             self.models.add(span.model)
         if span.service:
             self.services.add(span.service)
-        for name, value in (
-            ("session_id", span.session_id),
-            ("user_id", span.user_id),
-            ("environment", span.environment),
-            ("release", span.release),
-        ):
+        for name, value in zip(FIRST_FIELDS, _firsts(span), strict=True):
             if value is not None:
                 known = state.earliest.get(name)
                 if known is None or order < known[:2]:

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.otlp.dialects.spans import facts_of, scenario, span
-from tracer.otlp.dialects import preview
+from tracer.otlp.dialects import preview, previews
 from tracer.otlp.dialects.skim import LONG as LONG_TEXT
 from tracer.otlp.dialects.skim import skim, skimmed
 from tracer.otlp.records import SpanRecord
@@ -122,3 +124,12 @@ def test_every_step_of_a_real_agent_has_a_line():
     lines = {one.name: lines_of(one) for one in run.spans.values()}
 
     assert all(asked and answered for asked, answered in lines.values()), lines
+
+
+@given(st.lists(st.text("ab \n\t", max_size=40) | st.sampled_from([" " * 300, "word " * 60]), max_size=8))
+def test_a_line_is_the_folded_text_up_to_its_length(parts: list[str]) -> None:
+    folded = " ".join("".join(parts).split())
+
+    shown = previews.line("".join(parts))
+
+    assert shown == (folded if len(folded) <= 200 else folded[:199].rstrip() + "…")

@@ -16,6 +16,9 @@ LENGTH: Final = 200
 """Characters of a preview, the mark that it was cut included."""
 
 _SLICE: Final = 4_000
+_ENOUGH: Final = 2 * LENGTH
+"""Characters that are a whole preview, but in texts that are white space for the most part."""
+
 _MAX_DEPTH: Final = 6
 _PLAIN_KINDS: Final = frozenset({Kind.chain, Kind.agent, Kind.tool, Kind.guardrail, Kind.evaluator, Kind.other})
 _ASKED = (
@@ -98,8 +101,10 @@ def _line(said: str | None) -> str | None:
 
 def line(text: str) -> str:
     """Text on one line, white space folded, cut to LENGTH characters with a mark."""
-    folded = " ".join(text[:_SLICE].split()) or " ".join(text.lstrip()[:_SLICE].split())
-    folded = values.fit(folded)
+    folded = " ".join(text[:_ENOUGH].split())
+    if len(folded) <= LENGTH:
+        folded = " ".join(text[:_SLICE].split()) or " ".join(text.lstrip()[:_SLICE].split())
+    folded = values.fit(folded[: LENGTH + 1])
     if len(folded) > LENGTH:
         return folded[: LENGTH - 1].rstrip() + "…"
     return folded
