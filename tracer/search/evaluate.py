@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any as AnyValue
 
-from tracer.search.conditions import TRUE, Condition, Moment, step_condition, trace_condition
+from tracer.search.conditions import TRUE, Condition, Moment, joined, step_condition, trace_condition
 from tracer.search.texts import Pair, Words, is_sure
 from tracer.search.tree import All, Any, Child, Compares, Is, Node, Not, Says, Step
 from tracer.search.values import any_tag, has_value, meets_score
@@ -232,8 +232,19 @@ class Evaluator:
 
     def _all_steps(self, nodes: Sequence[Node], pks: set[int], among: set[Pair] | None) -> set[Pair]:
         columns = tuple(one for one in nodes if step_condition(one, self._moment) is not None)
-        left = self.steps(All(columns), pks, among) if columns else among
-        for one in sorted((one for one in nodes if one not in columns), key=cost):
+        others = sorted((one for one in nodes if one not in columns), key=cost)
+        left = among
+        child = others[0] if columns and others and among is None else None
+        if isinstance(child, Child) and step_condition(child.of, self._moment) is not None:
+            # What the child is asks one look through the traces; of few parents the columns are asked by their keys.
+            del others[0]
+            parents = self._parent_keys(child.of, pks)
+            few = len(parents) <= AT_ONCE
+            left = self.steps(All(columns), pks, parents if few else None)
+            left = left if few else left & parents
+        elif columns:
+            left = self.steps(All(columns), pks, among)
+        for one in others:
             left = self.steps(one, pks if left is None else {pk for pk, _ in left}, left)
         return self.steps(EVERY, pks) if left is None else left
 
@@ -262,12 +273,17 @@ class Evaluator:
 
     def _parents(self, node: Node, pks: set[int], among: set[Pair] | None) -> set[Pair]:
         """The steps that have a child which meets `node`."""
-        children = self.steps(node, pks)
-        with_parent = Condition("s.parent_id IS NOT NULL")
-        parents = {
-            (row.trace_pk, row.parent_id) for row in self._steps_where(", s.parent_id", with_parent, pks, children)
-        }
+        parents = self._parent_keys(node, pks)
         return self.steps(EVERY, pks, parents) if among is None else parents & among
+
+    def _parent_keys(self, node: Node, pks: set[int]) -> set[Pair]:
+        """Whom the steps which meet `node` name as their parents, stored or not."""
+        condition, children = step_condition(node, self._moment), None
+        if condition is None:
+            condition, children = TRUE, self.steps(node, pks)
+        with_parent = joined("AND", (condition, Condition("s.parent_id IS NOT NULL")))
+        rows = self._steps_where(", s.parent_id", with_parent, pks, children)
+        return {(row.trace_pk, row.parent_id) for row in rows}
 
     def _read_steps(self, leaf: Is | Compares, pks: set[int], among: set[Pair] | None) -> set[Pair]:
         """Steps by what is read of them: tags, metadata, scores, attributes."""
