@@ -190,6 +190,47 @@ def test_a_file_that_could_not_be_added_to_keeps_what_is_in_it(sink, tmp_path, s
     assert stepscope.status().delivered == 3_000 - dropped
 
 
+def test_an_interrupt_at_any_moment_of_putting_aside_loses_no_file():
+    """At each line of `put` but `try:` and the one that gives the file back: an interrupt comes around them."""
+    code = _overflow.Overflow.put.__code__
+    source = Path(code.co_filename).read_text().splitlines()
+    interrupted = 0
+
+    with testing.capture() as steps:
+        record(range(6))
+    recorded = list(steps._steps)
+    for at in range(1_000):
+        aside = _overflow.Overflow(nameless, _encode.span_bytes)
+        assert aside.put(recorded[:3], 1 << 20)
+        left, where = at, 0
+
+        def each_line(frame: Any, event: str, _: object) -> Any:
+            nonlocal left, where
+            if frame.f_code is not code:
+                return None
+            line = source[frame.f_lineno - 1]
+            if event == "line" and "_chunks.extend" not in line and line.strip() != "try:":
+                left -= 1
+                where = frame.f_lineno
+                if left < 0:
+                    raise KeyboardInterrupt
+            return each_line
+
+        sys.settrace(each_line)
+        try:
+            aside.put(recorded[3:], 1 << 20)
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            sys.settrace(None)
+        if left >= 0:
+            break
+        kept = [aside.take() for _ in range(3)]
+        assert None not in kept, (at, where)
+        aside.close()
+    assert interrupted > 20
+
+
 def test_what_was_moved_to_disk_is_not_held_in_memory_for_being_shown_while_it_runs(sink, tmp_path, starved):
     stepscope.init(endpoint=sink.url, spool=str(tmp_path), memory=1_000_000)
     exporter = _runtime.exporter

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from . import _guard
@@ -149,52 +150,47 @@ class Overflow:
 
     def put(self, steps: list[Step], room: int) -> bool:
         """Put steps aside in a file; False where the disk can't take them: nothing is kept of them then."""
-        last = self._with_room_for(sum(step._size for step in steps))
-        if last is None and len(self._chunks) >= FILES:
-            return False
-        lengths: list[int] | None = None
-        kept = False
+        size = sum(step._size for step in steps)
+        held: deque[_Chunk] = deque()
+        added: list[int] | None = None
         try:
-            handle = self._file() if last is None else last.handle
+            # The last file leaves the row, and comes back, in one operation: an interrupt finds it there or here.
+            with suppress(IndexError):
+                held.extend(islice(iter(self._chunks.pop, None), 1))
+            if held and sum(held[0].lengths) + size > CHUNK:
+                self._chunks.extend(held)
+                held = deque()
+            if not held and len(self._chunks) >= FILES:
+                return False
+            handle, lengths, count = held[0] if held else _Chunk(self._file(), [], 0)
             try:
-                lengths = self._written(handle, steps, room, 0 if last is None else sum(last.lengths))
-                kept = lengths is not None and not self._closed
+                written = self._written(handle, steps, room, sum(lengths))
+                if written is not None and not self._closed:
+                    chunk = _Chunk(handle, lengths + written, count + len(steps))
+                    if held:
+                        held[0] = chunk
+                    else:
+                        held += (chunk,)
+                    added = written
             finally:  # also when something else than the disk fails
-                if last is not None and not kept:
-                    self._put_back(last)
-                elif not kept:
+                if not held:
                     os.close(handle)
+            return added is not None
         except OSError as error:
             _guard.warn("overflow", f"stepscope: steps can't be put aside on disk ({error.strerror or error}).")
             return False
-        if lengths is None or not kept:
-            return False
-        with self._counting:
-            self._in += len(steps)
-            self._in_bytes += sum(lengths)
-        if last is None:
-            self._put_back(_Chunk(handle, lengths, len(steps)))
-        else:
-            self._put_back(_Chunk(handle, last.lengths + lengths, last.count + len(steps)))
-        return True
-
-    def _with_room_for(self, size: int) -> _Chunk | None:
-        """Take the last file out of the row, when so many bytes more are not too many for it."""
-        try:
-            last = self._chunks.pop()
-        except IndexError:
-            return None
-        if sum(last.lengths) + size <= CHUNK:
-            return last
-        self._chunks.append(last)
-        return None
-
-    def _put_back(self, chunk: _Chunk) -> None:
-        self._chunks.append(chunk)
-        if self._closed:  # meanwhile, and it was not in the row then
-            lost = self._give_up()
-            with self._counting:
-                self.lost += lost
+        finally:
+            try:
+                if added is not None:
+                    with self._counting:
+                        self._in += len(steps)
+                        self._in_bytes += sum(added)
+            finally:
+                self._chunks.extend(held)
+            if self._closed:  # meanwhile, and it was not in the row then
+                lost = self._give_up()
+                with self._counting:
+                    self.lost += lost
 
     def _written(self, handle: int, steps: list[Step], room: int, at: int) -> list[int] | None:
         """Write steps to a file in pieces, from a place on; their lengths, or None where they need more than `room`."""
