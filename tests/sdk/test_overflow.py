@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import stepscope
 from stepscope import _config, _delivery, _encode, _overflow, _runtime, testing
+from stepscope._steps import Step
 from tests.counts import counted
 from tests.sdk.sink import Reply, Sink
 from tests.sdk.test_processes import SOURCE, ok, run
@@ -190,8 +191,10 @@ def test_a_file_that_could_not_be_added_to_keeps_what_is_in_it(sink, tmp_path, s
     assert stepscope.status().delivered == 3_000 - dropped
 
 
-def test_an_interrupt_at_any_moment_of_putting_aside_loses_no_file():
-    """At each line of `put` but `try:` and the one that gives the file back: an interrupt comes around them."""
+@pytest.mark.parametrize("chunk", [_overflow.CHUNK, 1], ids=["added to the last file", "a new file"])
+def test_an_interrupt_at_any_moment_of_putting_aside_loses_no_file_and_doubles_none(chunk, monkeypatch):
+    """Before each line of `put` but `try:` and those that move the file: there an interrupt comes before or after."""
+    monkeypatch.setattr(_overflow, "CHUNK", chunk)
     code = _overflow.Overflow.put.__code__
     source = Path(code.co_filename).read_text().splitlines()
     interrupted = 0
@@ -225,9 +228,11 @@ def test_an_interrupt_at_any_moment_of_putting_aside_loses_no_file():
             sys.settrace(None)
         if left >= 0:
             break
-        kept = [aside.take() for _ in range(3)]
-        assert None not in kept, (at, where)
-        aside.close()
+        handles = [one.handle for one in aside._chunks]
+        assert len(set(handles)) == len(handles), (at, where)
+        taken = list(iter(aside.take, None))
+        spans = [one._span for one in taken if isinstance(one, Step)]
+        assert spans in ([one._span for one in recorded[:3]], [one._span for one in recorded]), (at, where)
     assert interrupted > 20
 
 

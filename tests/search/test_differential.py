@@ -237,6 +237,15 @@ def test_each_kind_of_term_tells_some_from_others(stored: Stored, q: str) -> Non
     assert 0 < len(found) < len(stored.reference.traces)
 
 
+def test_many_parents_are_found_as_few_are(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    q = "kind:agent child:(kind:tool)"
+    few = ids(stored.client, q=q)
+    monkeypatch.setattr("tracer.search.evaluate.AT_ONCE", 2)
+
+    assert len(few) > 2
+    assert ids(stored.client, q=q) == few
+
+
 @settings(max_examples=counted(60, 3_000))
 @given(
     node=searches(OWN, KEYS, step=True),

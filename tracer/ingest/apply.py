@@ -405,7 +405,7 @@ class Applier:
             else:
                 previews = self._previews(sql, trace, stored)
         columns = rollup.head(root)
-        columns["metadata"] = as_json(columns["metadata"]) if columns["metadata"] else "{}"
+        columns["metadata"] = as_json(columns["metadata"])
         columns["tags"] = words_as_json(columns["tags"])
         columns["input_preview"], columns["output_preview"] = previews
         columns |= {

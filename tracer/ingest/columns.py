@@ -7,7 +7,7 @@ from typing import Any
 
 from tracer.ingest.prepare import NO_PRICE, PreparedSpan, as_json
 from tracer.ingest.rollup import SpanFacts
-from tracer.ingest.words import words_as_json
+from tracer.ingest.words import words_as_json, words_of_json
 from tracer.otlp.dialects import READER_VERSION
 from tracer.otlp.text import cut
 from tracer.store.bodies import Place
@@ -189,6 +189,6 @@ def facts_of_row(row: Any) -> SpanFacts:
         row.user_id,
         row.environment,
         row.release,
-        tuple(json.loads(row.tags)) if row.tags else (),
+        words_of_json(row.tags) if row.tags else (),
         json.loads(row.metadata) if row.metadata else {},
     )

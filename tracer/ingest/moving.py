@@ -7,7 +7,6 @@ them and is in the other stays.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from tracer.ingest.people import Patch, restore_note
 from tracer.ingest.prepare import PreparedSpan, Price
 from tracer.ingest.receipts import Receipt, advance
 from tracer.ingest.tombstones import deleted_among
+from tracer.ingest.words import words_of_json
 from tracer.otlp.records import LogRecord
 from tracer.prices import PriceBook
 from tracer.store.engine import Store
@@ -315,7 +315,7 @@ def _notes(sql: Sql, trace_ids: Sequence[bytes], from_id: int, into_id: int, now
         )
     ):
         sql.run("DELETE FROM annotation WHERE trace_id = ? AND project_id = ?", [row.trace_id, from_id])
-        tags = tuple(json.loads(row.tags)) if row.tags else ()
+        tags = words_of_json(row.tags) if row.tags else ()
         with suppress(NotFound):  # it was deleted there
             restore_note(sql, row.trace_id, Patch(row.name, tags, row.note), project_id=into_id, now=now)
 

@@ -9,13 +9,13 @@ from functools import lru_cache
 from tracer.ingest.prepare import as_json
 
 SHORT = 1_000
-"""Characters of a list that is remembered, so that 1,024 of them are a megabyte or two."""
+"""Characters of a list that is remembered, a word counted as one more: 1,024 of them take some megabytes at most."""
 
 
 def words_as_json(words: Iterable[str]) -> str:
     """The words, in their order, as a JSON list."""
     given = tuple(words)
-    return _written(given) if sum(map(len, given)) <= SHORT else as_json(given)
+    return _written(given) if len(given) + sum(map(len, given)) <= SHORT else as_json(given)
 
 
 def words_of_json(text: str) -> tuple[str, ...]:

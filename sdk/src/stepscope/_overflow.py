@@ -154,12 +154,12 @@ class Overflow:
         held: deque[_Chunk] = deque()
         added: list[int] | None = None
         try:
-            # The last file leaves the row, and comes back, in one operation: an interrupt finds it there or here.
+            # The last file leaves the row, and comes back, in one operation: an interrupt finds it there or here, never
+            # in both, where its handle would be closed twice.
             with suppress(IndexError):
-                held.extend(islice(iter(self._chunks.pop, None), 1))
+                held.extend(_last_of(self._chunks))
             if held and sum(held[0].lengths) + size > CHUNK:
-                self._chunks.extend(held)
-                held = deque()
+                self._chunks.extend(_last_of(held))
             if not held and len(self._chunks) >= FILES:
                 return False
             handle, lengths, count = held[0] if held else _Chunk(self._file(), [], 0)
@@ -274,6 +274,11 @@ class Overflow:
         if isinstance(step, Score):
             return (self._write(step) or b"", SCORE)
         return (self._write(step) or b"", step.scope if isinstance(step, Foreign) else OWN_SCOPE)
+
+
+def _last_of(row: deque[_Chunk]) -> Iterator[_Chunk]:
+    """The last file of a row, taken out of it when it is asked for; IndexError then where there is none."""
+    return islice(iter(row.pop, None), 1)
 
 
 def _pieces(steps: list[Step]) -> Iterator[list[Step]]:
