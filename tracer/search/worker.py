@@ -25,7 +25,7 @@ from tracer.units import SECOND
 
 logger = logging.getLogger(__name__)
 
-SLICE_SPANS = 3_072
+SLICE_SPANS = 4096
 GATHER_S = 0.2
 """A pause before what just came is indexed, so that steps that come one by one are written together."""
 
