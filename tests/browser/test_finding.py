@@ -105,6 +105,30 @@ def test_a_completion_taken_before_the_next_are_there_replaces_all_that_was_type
         route.abort()
 
 
+def test_escape_before_the_completions_are_there_leaves_them_away_and_stays_in_the_box(
+    page: Page, service: Service, project: str
+) -> None:
+    fill(service, project)
+    held: list[Route] = []
+    page.goto(f"{service.url}/p/{project}/traces")
+    page.route(re.compile(r"/completions.*[?&]q=us[&$]"), lambda route: held.append(route))
+    page.keyboard.press("/")
+    page.keyboard.type("u")
+    expect(page.get_by_role("option").first).to_contain_text("user:")
+    page.keyboard.press("Escape")
+    page.keyboard.type("s")
+    wait_until(lambda: held, "completions are asked for")
+    page.keyboard.press("Escape")
+    expect(page.locator("#q")).to_be_focused()
+    for route in held:
+        with page.expect_response(route.request.url):
+            route.continue_()
+    page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))")
+    expect(page.locator("#completions")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#q")).not_to_be_focused()
+
+
 def test_a_trace_is_looked_at_beside_the_list_and_many_are_worked_on_by_keyboard(
     page: Page, service: Service, project: str
 ) -> None:

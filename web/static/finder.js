@@ -22,6 +22,8 @@ let shown = [];
 let shownFor = "";
 let chosen = -1;
 let asked = 0;
+/** Ways to go on are asked for, and have not come. */
+let coming = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let waiting;
 
@@ -98,13 +100,16 @@ async function complete() {
   const base = input?.form?.dataset.completions;
   if (!input || !base) return;
   asked += 1;
+  coming = true;
   const mine = asked;
   const typed = input.value;
   const query = new URLSearchParams({ q: typed, at: String(input.selectionStart ?? typed.length) });
-  const answer = await fetch(`${base}&${query}`).catch(() => null);
-  if (!answer?.ok || mine !== asked || document.activeElement !== box()) return;
-  const { items } = await answer.json();
+  const items = await fetch(`${base}&${query}`)
+    .then(async (answer) => (answer.ok ? (await answer.json()).items : null))
+    .catch(() => null);
   if (mine !== asked) return;
+  coming = false;
+  if (!items || document.activeElement !== box()) return;
   shown = items;
   shownFor = typed;
   chosen = -1;
@@ -171,8 +176,13 @@ document.addEventListener("keydown", (event) => {
     take(shown[Math.max(0, chosen)]);
   } else if (event.key === "Escape") {
     event.preventDefault();
-    if (shown.length) close();
-    else box()?.blur();
+    if (shown.length || coming) {
+      asked += 1; // what is still coming is not wanted any more
+      coming = false;
+      close();
+    } else {
+      box()?.blur();
+    }
   }
 });
 
