@@ -139,13 +139,15 @@ function take(way) {
   const end = endOf(input.value, way);
   if (end === null) return;
   const after = input.value.slice(end);
-  // A whole term is followed by a space; one that goes on (`latency>`) is not.
-  const whole = /[\w"*]$/.test(way.text) && !after.startsWith(" ");
-  input.value = input.value.slice(0, way.start) + way.text + (whole ? " " : "") + after;
-  const caret = way.start + way.text.length + (whole ? 1 : 0);
+  // A whole term is followed by a space, and searched; one that goes on (`latency>`) is no search yet.
+  const whole = /[\w"*]$/.test(way.text);
+  const space = whole && !after.startsWith(" ") ? " " : "";
+  input.value = input.value.slice(0, way.start) + way.text + space + after;
+  const caret = way.start + way.text.length + space.length;
   input.setSelectionRange(caret, caret);
   close();
-  search(false);
+  clearTimeout(waiting);
+  if (whole) search(false);
   void complete();
 }
 
