@@ -19,7 +19,7 @@ from tracer.search.beside import Beside, Gone
 from tracer.search.slices import Slice
 from tracer.search.tree import Says
 from tracer.search.work import Line
-from tracer.search.worker import Indexer
+from tracer.search.worker import BESIDE_LOAD, LOAD_OVER_S, Indexer, Load
 
 
 @dataclass
@@ -87,6 +87,31 @@ def test_the_service_goes_on_by_itself_when_the_process_ends(at: Bench, caplog: 
     assert "gone" in caplog.text
     assert at.indexer._beside is None
     assert at.shelf.differences() == []
+
+
+def test_it_is_done_beside_once_it_takes_much_of_a_core_for_long_enough() -> None:
+    load = Load(100, 7)
+    moment, used = 100 + LOAD_OVER_S, 7 + 1.1 * BESIDE_LOAD * LOAD_OVER_S
+    assert not load.is_high(moment - 0.1, used)  # a single slice
+    assert load.is_high(moment, used)
+    assert not load.is_high(moment + 60, used + 1.1 * BESIDE_LOAD * LOAD_OVER_S)  # as much in a minute
+
+
+def test_what_works_much_goes_beside_though_it_is_not_behind(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.search.worker.LOAD_OVER_S", 1e-9)
+    monkeypatch.setattr("tracer.search.worker.BESIDE_LOAD", 0.0)
+    with opened(database_url) as store:
+        indexer = Indexer(store, on=True, busy=lambda: True, beside_after=3600)
+        at = Bench(Shelf(store), indexer)
+        at.shelf.indexer = indexer
+        for number in (1, 2):
+            at.shelf.put(Said(number, 1, input="steady"))
+            at.shelf.index()
+        assert at.beside.process.poll() is None
+        assert (sorted(found(at, "steady")), at.shelf.differences()) == ([1, 2], [])
+        indexer.stop()
 
 
 def test_a_database_that_is_away_is_told_as_here() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.otlp.records import Scope, SpanRecord
+from tracer.search import words as words_module
 from tracer.search.documents import Side, fragments
 from tracer.search.query import meets, term
 from tracer.search.segments import SHORT, Builder, document_terms
@@ -52,6 +53,14 @@ def test_camel_case_is_found_whole_and_in_its_parts():
     assert {"httpserver", "http", "server"} <= index_terms("HTTPServer")
     assert {"sha256hash", "sha256", "hash"} <= index_terms("sha256Hash")
     assert index_terms("McDonald") == {"mcdonald", "mc", "donald"}
+
+
+@given(st.text(alphabet="aB7 .", max_size=300), st.integers(0, 400))
+def test_camel_case_is_seen_among_few_capitals_and_among_many(text, more):
+    shapes = (text + " " * more).encode().translate(words_module._SHAPES)
+    there = any(pair in shapes for pair in (b"\1\2", b"\2\2\1", b"\3\2\1"))
+
+    assert words_module._has_joints(shapes) == there
 
 
 def test_a_long_word_is_cut_the_same_in_texts_and_in_queries():

@@ -29,6 +29,9 @@ _SHAPES = bytes(
 )
 """1 a small letter, 2 a capital, 3 a digit: to see quickly whether a text has any camelCase."""
 
+MANY_CAPITALS = 40
+"""A text has few capitals when less than one character in so many is one."""
+
 _JOINTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[0-9])(?=[A-Z][a-z])")
 
 _DROPPED = re.compile(
@@ -178,8 +181,7 @@ def parts(text: str, *, overlap: int) -> Iterator[str]:
 def uncut_terms(text: str) -> set[bytes]:
     """The terms of a text before long ones are cut, which costs less once for many texts."""
     data = text.encode()
-    shapes = data.translate(_SHAPES)
-    if b"\1\2" in shapes or b"\2\2\1" in shapes or b"\3\2\1" in shapes:
+    if _has_joints(data.translate(_SHAPES)):
         found = {term for word in set(data.translate(_SPACED).split()) for term in _terms_of(word)}
     else:
         found = set(data.translate(_WORDS).split())
@@ -189,6 +191,22 @@ def uncut_terms(text: str) -> set[bytes]:
             for word in other:
                 found.update(_terms_of(word))
     return found
+
+
+def _has_joints(shapes: bytes) -> bool:
+    """Whether there is any camelCase.
+
+    Prose has few capitals: looking at what stands before each takes a third of the time of looking for the pairs.
+    """
+    if shapes.count(2) * MANY_CAPITALS > len(shapes):
+        return b"\1\2" in shapes or b"\2\2\1" in shapes or b"\3\2\1" in shapes
+    place = shapes.find(2)
+    while place >= 0:
+        before = shapes[place - 1] if place else 4
+        if before == 1 or (before < 4 and shapes[place + 1 : place + 2] == b"\1"):
+            return True
+        place = shapes.find(2, place + 1)
+    return False
 
 
 def pieces(text: str) -> list[tuple[bytes, bool]]:

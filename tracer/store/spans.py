@@ -57,7 +57,7 @@ def record_of(trace_id: bytes, row: Any, body: Body) -> SpanRecord:
         body.scope,
         body.trace_state,
         body.otlp_flags,
-        Flag(row.flags),
+        Flag(row.flags) if row.flags else Flag.NONE,
     )
 
 

@@ -208,8 +208,8 @@ def test_one_conventions_failure_costs_only_its_own_part(monkeypatch, caplog):
     def fail(source, content):
         raise RuntimeError("broken")
 
-    readers = [("broken", frozenset(), fail), *content_module._READERS]
-    monkeypatch.setattr(content_module, "_READERS", readers)
+    broken = content_module._Reader("broken", frozenset(), fail)
+    monkeypatch.setattr(content_module, "_readers_of", lambda roots: [broken, *content_module._READERS])
     sent = json.dumps([{"role": "user", "content": "Hi"}])
 
     with caplog.at_level(logging.WARNING):

@@ -9,13 +9,25 @@ import pytest
 from tests.counts import counted
 from tests.otlp.dialects.spans import content_of, scenario, scenarios
 from tracer.otlp.dialects import content as reading
+from tracer.otlp.dialects import flattened, source
 from tracer.otlp.dialects.content import read_content
 from tracer.otlp.records import AnyValue, SpanRecord
 
 
+class Every(frozenset[str]):
+    """First words of keys among which each one is."""
+
+    def __contains__(self, root: object) -> bool:
+        return True
+
+    def isdisjoint(self, roots: object) -> bool:
+        return False
+
+
 def asking_everyone(span: SpanRecord, monkeypatch: pytest.MonkeyPatch) -> object:
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "_READERS", tuple((name, frozenset(), fill) for name, _, fill in reading._READERS))
+        patch.setattr(reading, "_readers_of", lambda roots: reading._READERS)
+        patch.setattr(source, "shape_of", lambda keys: source.Shape(Every(), flattened.by_prefix(keys)))
         return read_content(span)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from tracer.otlp.dialects.conventions import dialects
 from tracer.otlp.dialects.facts import read_facts
@@ -20,9 +21,22 @@ reraise = False
 _WORDLESS: Final = frozenset({Kind.tool, Kind.retriever, Kind.embedding, Kind.reranker})
 """Kinds whose input and output are no conversation, though some conventions write them as one."""
 
+
+class _Reader(NamedTuple):
+    name: str
+    wanted: frozenset[str]
+    fill: Callable[[Source, Content], None]
+
+
 _READERS: Final = tuple(
-    (dialect.name, dialect.roots, dialect.content) for dialect in dialects() if dialect.content is not None
+    _Reader(dialect.name, dialect.roots, dialect.content) for dialect in dialects() if dialect.content is not None
 )
+
+
+@lru_cache(maxsize=1024)
+def _readers_of(roots: frozenset[str]) -> tuple[_Reader, ...]:
+    """Who takes anything from keys that begin so."""
+    return tuple(reader for reader in _READERS if not reader.wanted or not reader.wanted.isdisjoint(roots))
 
 
 def read_content(span: SpanRecord, logs: Sequence[LogRecord] = (), kind: Kind | None = None) -> Content:
@@ -33,11 +47,7 @@ def read_content(span: SpanRecord, logs: Sequence[LogRecord] = (), kind: Kind | 
     """
     source = Source(span, logs, read_facts(span, logs) if kind is None else Facts(kind=kind))
     content = Content()
-    everyone = bool(span.events or logs)
-    roots = {key.partition(".")[0] for key in span.attributes}
-    for name, wanted, fill in _READERS:
-        if not everyone and wanted and wanted.isdisjoint(roots):
-            continue
+    for name, _, fill in _READERS if span.events or logs else _readers_of(source.roots):
         try:
             fill(source, content)
         except Exception:

@@ -119,9 +119,14 @@ class Dialect:
     content: Callable[[Source, Content], None] | None = None
     """Fills in what of the content is still unknown."""
     roots: frozenset[str] = frozenset()
-    """First words of the keys from which `content` takes anything: a step without them, events and logs is not shown
-    to it. None named: it is asked about every step.
+    """First words (`gen_ai`), or first two (`gen_ai.request`), of the keys from which `content` takes anything: a step
+    without them, events and logs is not shown to it. None named: it is asked about every step.
     """
+
+
+def roots_of(*keys: str) -> frozenset[str]:
+    """The first two words of each key, for a dialect's `roots`."""
+    return frozenset(".".join(key.split(".")[:2]) for key in keys)
 
 
 def one_of(kinds: Mapping[str, Kind]) -> Reader:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from tracer.otlp.dialects import flattened, values
 from tracer.otlp.dialects.reading import Facts, Kind, Value
@@ -11,6 +12,36 @@ from tracer.otlp.records import AnyValue, Attributes, Event, LogRecord, SpanReco
 
 JSON_MIME = "application/json"
 TEXT_MIME = "text/plain"
+
+
+KEPT_KEYS, KEPT_CHARACTERS = 64, 4096
+"""The shape of a span with up to so many attributes, and characters in their keys, is remembered."""
+
+
+class Shape(NamedTuple):
+    """What the keys of a span's attributes tell by themselves: steps have the same ones again and again."""
+
+    roots: frozenset[str]
+    """The keys' first words, and their first two: `gen_ai` and `gen_ai.request`."""
+    lists: dict[str, list[str]]
+    """The keys of flattened lists by what stands before the first index, dot included."""
+
+
+def shape_of(attributes: Iterable[str]) -> Shape:
+    """The shape of a span with these attributes."""
+    keys = tuple(attributes)
+    if len(keys) <= KEPT_KEYS and sum(map(len, keys)) <= KEPT_CHARACTERS:
+        return _kept_shape(keys)
+    return _shape(keys)
+
+
+def _shape(keys: tuple[str, ...]) -> Shape:
+    words = [key.split(".", 2) for key in keys]
+    roots = frozenset((*(some[0] for some in words), *(".".join(some[:2]) for some in words)))
+    return Shape(roots, flattened.by_prefix(keys))
+
+
+_kept_shape = lru_cache(maxsize=1024)(_shape)
 
 
 class Source:
@@ -22,7 +53,9 @@ class Source:
         self.facts = facts
         self.attributes: Attributes = span.attributes
         self._parsed: dict[str, Any] = {}
-        self._lists = flattened.by_prefix(span.attributes)
+        self.roots, self._lists = shape_of(span.attributes)
+        self.has_lists = bool(self._lists)
+        """Whether any list is flattened: without one, `items` finds nothing."""
 
     @property
     def kind(self) -> Kind:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracer.otlp.dialects import documents, messages, values
-from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of
+from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of, roots_of
 from tracer.otlp.dialects.fill import fill_tool, tool_definitions
 from tracer.otlp.dialects.parts import content_text
 from tracer.otlp.dialects.reading import Content, Kind, Message, Value
@@ -85,14 +85,26 @@ _PLAIN_VALUES = {
 }
 """Keys of steps that are no calls, whose values are taken as they are."""
 
+_SAID_IN = roots_of(
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    *_PLAIN_VALUES["input"],
+    *_PLAIN_VALUES["output"],
+)
+"""The first two words of the keys that hold what was said."""
+
 _OLDEST = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
 
 
 def content(source: Source, content: Content) -> None:
     """Fill in what GenAI attributes, span events and log events say."""
-    details = _details(source)
-    _conversation(source, content, details)
-    _values(source, content)
+    details = _details(source) if source.events or source.logs else {}
+    if source.events or source.logs or not _SAID_IN.isdisjoint(source.roots):
+        _conversation(source, content, details)
+        _values(source, content)
+    _instruct(source, content, details)
     if not content.tools:
         sent, full = (tool_definitions(one("gen_ai.tool.definitions")) for one in (source.json, details.get))
         content.tools = full if full and not any("schema" in tool for tool in sent) else sent
@@ -112,7 +124,7 @@ def content(source: Source, content: Content) -> None:
     if content.prompt is None and source.word("gen_ai.prompt.name"):
         version = source.word("gen_ai.prompt.version")
         content.prompt = {"name": source.word("gen_ai.prompt.name")} | ({"version": version} if version else {})
-    if not content.scores:
+    if not content.scores and (source.events or source.logs):
         content.scores = _scores(source)
 
 
@@ -130,6 +142,10 @@ def _conversation(source: Source, content: Content, details: dict[str, Any]) -> 
             content.input_messages = messages.messages(source.json("gen_ai.prompt"))
         if content.output_messages is None:
             content.output_messages = messages.answers(source.json("gen_ai.completion"))
+
+
+def _instruct(source: Source, content: Content, details: dict[str, Any]) -> None:
+    """Lead the conversation with the instructions that were sent apart from it."""
     instructions = source.json(*_INSTRUCTIONS) or details.get("gen_ai.system_instructions")
     if instructions and (content.input_messages or source.kind in (Kind.llm, Kind.agent)):
         content.input_messages = messages.with_system(instructions, content.input_messages)

@@ -31,6 +31,8 @@ KINDS: Mapping[str, Kind] = {
 
 _NOT_PARAMETERS = frozenset({"model", "model_name", "messages", "input", "tools", "functions", "_type", "prompt"})
 
+_PROMPT_ROOTS = frozenset({"llm", "prompt"})
+
 
 def content(source: Source, content: Content) -> None:
     """Fill in what OpenInference attributes say."""
@@ -38,34 +40,41 @@ def content(source: Source, content: Content) -> None:
         content.input = source.value("input.value", "input.mime_type")
     if content.output is None:
         content.output = source.value("output.value", "output.mime_type")
-    if content.input_messages is None:
-        content.input_messages = _messages(source, "llm.input_messages.", "user") or _prompts(source)
-    if content.output_messages is None:
-        content.output_messages = _messages(source, "llm.output_messages.", "assistant") or _completions(source)
+    if "llm" in source.roots:
+        _from_call(source, content)
     if source.kind is Kind.llm:
         _from_values(source, content)
-    if not content.tools:
-        content.tools = [
-            tool
-            for entry in source.items("llm.tools.")
-            for tool in tool_definitions(entry.get("tool.json_schema") or _named_tool(entry))
-        ]
     _parameters(source, content)
-    reason = source.word("llm.finish_reason")
-    if reason and not content.finish_reasons:
-        content.finish_reasons = [reason]
     if source.kind is Kind.tool:
         _tool(source, content)
     if content.documents is None:
         content.documents = _documents(source)
     if source.kind is Kind.reranker:
         _reranked(source, content)
-    if not content.embeddings:
-        content.embeddings = [_embedding(entry) for entry in source.items("embedding.embeddings.")]
-    if content.prompt is None:
+    if content.prompt is None and not _PROMPT_ROOTS.isdisjoint(source.roots):
         _prompt(source, content)
-    if not content.scores:
-        content.scores = _scores(source)
+    if source.has_lists:
+        if not content.embeddings:
+            content.embeddings = [_embedding(entry) for entry in source.items("embedding.embeddings.")]
+        if not content.scores:
+            content.scores = _scores(source)
+
+
+def _from_call(source: Source, content: Content) -> None:
+    """What the attributes of a model call say."""
+    if content.input_messages is None:
+        content.input_messages = _messages(source, "llm.input_messages.", "user") or _prompts(source)
+    if content.output_messages is None:
+        content.output_messages = _messages(source, "llm.output_messages.", "assistant") or _completions(source)
+    if not content.tools:
+        content.tools = [
+            tool
+            for entry in source.items("llm.tools.")
+            for tool in tool_definitions(entry.get("tool.json_schema") or _named_tool(entry))
+        ]
+    reason = source.word("llm.finish_reason")
+    if reason and not content.finish_reasons:
+        content.finish_reasons = [reason]
 
 
 def _messages(source: Source, prefix: str, role: str) -> list[Message] | None:
@@ -215,7 +224,8 @@ def _tool(source: Source, content: Content) -> None:
 
 
 def _documents(source: Source) -> list[dict[str, Any]] | None:
-    for prefix in ("retrieval.documents.", "reranker.output_documents.", "output.documents."):
+    lists = ("retrieval.documents.", "reranker.output_documents.", "output.documents.") if source.has_lists else ()
+    for prefix in lists:
         found = [
             documents.made(
                 entry.get("document.id"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracer.otlp.dialects import documents, flattened, messages, values
-from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of
+from tracer.otlp.dialects.dialect import Dialect, Field, Key, always, one_of, roots_of
 from tracer.otlp.dialects.fill import fill_asked, fill_tool, needs_asked, tool_definitions
 from tracer.otlp.dialects.names import kind_by_name
 from tracer.otlp.dialects.parts import tool_call, tool_response
@@ -239,5 +239,9 @@ DIALECT = Dialect(
     families={_PROPERTIES: Field.METADATA},
     first_token_events=frozenset({"llm.content.completion.chunk"}),
     content=content,
-    roots=frozenset({"traceloop", "gen_ai", "llm"}),
+    roots=frozenset(
+        {"traceloop"}
+        | roots_of("gen_ai.prompt.", "gen_ai.completion.", "gen_ai.task.input", "gen_ai.tool.name")
+        | roots_of("llm.request.functions.", *_PARAMETERS)
+    ),
 )
