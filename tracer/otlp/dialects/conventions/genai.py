@@ -101,7 +101,7 @@ _OLDEST = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion"
 def content(source: Source, content: Content) -> None:
     """Fill in what GenAI attributes, span events and log events say."""
     details = _details(source) if source.events or source.logs else {}
-    if source.events or source.logs or not _SAID_IN.isdisjoint(source.roots):
+    if source.events or source.logs or not source.roots.isdisjoint(_SAID_IN):
         _conversation(source, content, details)
         _values(source, content)
     _instruct(source, content, details)

@@ -51,7 +51,7 @@ def content(source: Source, content: Content) -> None:
         content.documents = _documents(source)
     if source.kind is Kind.reranker:
         _reranked(source, content)
-    if content.prompt is None and not _PROMPT_ROOTS.isdisjoint(source.roots):
+    if content.prompt is None and not source.roots.isdisjoint(_PROMPT_ROOTS):
         _prompt(source, content)
     if source.has_lists:
         if not content.embeddings:
