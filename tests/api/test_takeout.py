@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 import sys
 import threading
 import zlib
@@ -15,6 +16,8 @@ from urllib.parse import quote
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.pool import QueuePool
 
 from tests import make
@@ -24,7 +27,7 @@ from tests.client import Client, Service, on_one_database, wait_until
 from tests.counts import counted
 from tests.search.test_rest import caught_up
 from tracer.api import schemas
-from tracer.api.takeout import forms, pieces
+from tracer.api.takeout import forms, parquet_form, pieces
 from tracer.api.takeout.forms import form_of, stream
 from tracer.api.takeout.pieces import SPANS_AT_ONCE
 from tracer.prices import PriceBook
@@ -238,6 +241,33 @@ def test_tables_hold_what_the_interface_tells(client: Client) -> None:
     empty = pq.read_table(io.BytesIO(export(client, format="parquet", to="1970-01-02")))
     assert (empty.num_rows, empty.schema.names) == (0, list(table[0]))
     assert export(client, format="csv", to="1970-01-02").decode().splitlines()[0].startswith("trace_id,project,name,")
+
+
+words = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just("text"), st.lists(words, max_size=40)),
+        st.tuples(st.just("texts"), st.lists(st.none() | st.lists(words.filter(lambda one: one is not None)))),
+        st.tuples(st.just("whole"), st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=40)),
+        st.tuples(st.just("number"), st.lists(st.none() | st.floats(allow_nan=False), max_size=40)),
+    )
+)
+def test_a_column_of_parquet_holds_what_it_was_given(column: tuple[str, list[object]]) -> None:
+    type, values = column
+    made = parquet_form._ARRAYS[type](values)
+    made.validate(full=True)
+    assert made.to_pylist() == values
+
+
+def test_writing_parquet_leaves_pandas_alone() -> None:
+    """It takes 50 MB of the server's memory."""
+    tried = (
+        "import sys; from tracer.api.takeout.parquet_form import Parquet; form = Parquet('traces', None); "
+        "form._rows = [[None] * len(form._columns)]; form.end(); assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", tried], check=True)
 
 
 @on_one_database

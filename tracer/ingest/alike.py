@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeAlias
-from zlib import crc32
 
 from tracer.ingest.cube import take_shard
+from tracer.ingest.locks import Periods, lock_periods
 from tracer.store.cube import Period
 from tracer.store.sql import Sql
 from tracer.units import HOUR
@@ -30,7 +30,6 @@ COUNTED = ("project_id", "trace_id", "start_time", "status", "running_count", *S
 """Of a trace's row, what its count follows from."""
 
 KEY = ("project_id", "period", "start", "alike", "status")
-PERIOD_LOCKS = 4752
 
 Same: TypeAlias = tuple[str | None, ...]
 """The values of SAME."""
@@ -95,7 +94,7 @@ class Recount:
         if not rows:
             return
         places = sorted({key[:3] for key in rows})
-        _lock(sql, places, alone=alone)
+        lock_periods(sql, Periods.alike, places, alone=alone)
         shard = take_shard(sql)
         columns = (*KEY, "shard", *SAME, "trace_count")
         sql.insert(
@@ -148,17 +147,6 @@ def renote(
         recount.add(key[0], row._mapping, before, -1)
         recount.add(key[0], row._mapping, after)
     recount.write(sql)
-
-
-def _lock(sql: Sql, places: Sequence[Place], *, alone: bool) -> None:
-    """On Postgres, keep clearing away from these periods until the commit, or with `alone` every other writer.
-
-    Whoever locks periods of the metrics cube too does that first.
-    """
-    if not sql.sqlite:
-        kind = "" if alone else "_shared"
-        keys = sorted({crc32(repr(place).encode()) - 2**31 for place in places})
-        sql.run(f"SELECT pg_advisory_xact_lock{kind}(?, p) FROM unnest(?::int[]) p", [PERIOD_LOCKS, keys])
 
 
 def _clear(sql: Sql, place: Place) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 from tracer.ingest.columns import held
+from tracer.ingest.locks import Periods, lock_periods
 from tracer.ingest.prepare import PreparedSpan
 from tracer.store.cube import (
     CONTENT,
@@ -54,7 +54,7 @@ COUNTED = (
 CountedSpan = tuple[int, Sequence[Any]]
 """A project's row number and the values of COUNTED."""
 
-PERIOD_LOCKS, SHARD_LOCKS = 4749, 4750
+SHARD_LOCKS = 4750
 MAX_SHARDS = 64
 SPANS_AT_ONCE = 5_000
 _KEY = ("project_id", "period", "start", "line", "kind", "status", "shard")
@@ -152,7 +152,7 @@ def add(sql: Sql, spans: Iterable[CountedSpan], *, instead_of: Iterable[CountedS
     difference.count(spans, 1)
     difference.count(instead_of, -1)
     if difference.cells:
-        lock_periods(sql, difference.periods, alone=False)
+        lock_periods(sql, Periods.cube, difference.periods, alone=False)
         _write(sql, difference, clear=False)
     return difference.periods
 
@@ -211,7 +211,7 @@ def take_away(sql: Sql, spans: Iterable[CountedSpan]) -> None:
 
 def _take_away(sql: Sql, difference: Difference) -> None:
     if difference.cells:
-        lock_periods(sql, difference.periods, alone=True)
+        lock_periods(sql, Periods.cube, difference.periods, alone=True)
         _write(sql, difference, clear=True)
 
 
@@ -249,18 +249,6 @@ _NO_FIGURES = (None,) * 7
 def counted_row(project_id: int, row: Any) -> CountedSpan:
     """A stored row of the span table as the cube counts it."""
     return project_id, tuple([getattr(row, name) for name in COUNTED])
-
-
-def lock_periods(sql: Sql, periods: Sequence[PeriodKey], *, alone: bool) -> None:
-    """On Postgres, keep folding away from these periods until the commit, or with `alone` every other writer."""
-    if not sql.sqlite:
-        kind = "" if alone else "_shared"
-        keys = sorted({_lock_key(period) for period in periods})
-        sql.run(f"SELECT pg_advisory_xact_lock{kind}(?, p) FROM unnest(?::int[]) p", [PERIOD_LOCKS, keys])
-
-
-def _lock_key(period: PeriodKey) -> int:
-    return crc32(repr(tuple(map(int, period))).encode()) - 2**31
 
 
 def take_shard(sql: Sql) -> int:

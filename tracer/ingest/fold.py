@@ -14,13 +14,13 @@ from collections.abc import Iterable
 
 from tracer.ingest.cube import (
     PeriodKey,
-    lock_periods,
     read_rows,
     remove_cells,
     row_of,
     take_shard,
     write_rows,
 )
+from tracer.ingest.locks import Periods, lock_periods
 from tracer.store.cube import LINES_KEPT, OTHER_LINE, Cell, Period, Totals, totals_of
 from tracer.store.sql import Sql
 from tracer.units import DAY, MINUTE
@@ -84,7 +84,7 @@ def fold(sql: Sql, period: PeriodKey, *, now: int, kept: int = LINES_KEPT) -> bo
     lines = "SELECT line FROM metric_cell WHERE project_id = ? AND period = ? AND start = ? AND line <> ? GROUP BY line"
     if not sql.rows(f"{lines} LIMIT 1 OFFSET ?", [*period, OTHER_LINE, limit]):
         return False
-    lock_periods(sql, [period], alone=True)
+    lock_periods(sql, Periods.cube, [period], alone=True)
     rarest = sql.rows(
         f"{lines} ORDER BY SUM(span_count) DESC, line LIMIT ? OFFSET ?",
         [*period, OTHER_LINE, LINES_AT_ONCE + 1, limit],

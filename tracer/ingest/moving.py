@@ -135,6 +135,10 @@ def write_move(applier: Applier, connection: Connection, move: Move, receipt: Re
     theirs = notes_of(sql, ((into_id, one) for one in ids))
     for row in rows:
         recount.add(into_id, row._mapping, theirs.get((into_id, row.trace_id)))
+    sizes = body_sizes(sql, pks)
+    counted = [(row.span_count, sizes.get(row.id, 0)) for row in rows]
+    gone = [(from_id, -1, -spans, -size) for spans, size in counted]
+    count_change(sql, gone + [(into_id, 1, spans, size) for spans, size in counted], applier.shard)
     sql.many("UPDATE trace SET project_id = ?, version = version + 1 WHERE id = ?", [(into_id, pk) for pk in pks])
     applier.folding.watch(cube.move(sql, move.metrics))
     recount.write(sql, alone=True)
@@ -147,10 +151,6 @@ def write_move(applier: Applier, connection: Connection, move: Move, receipt: Re
     _move_added(sql, ids, from_id, into_id, now)
     moved = list(sql.rows_in("SELECT * FROM trace WHERE id IN ({keys})", pks))
     change_labels(sql, (), _labels(sql, moved))
-    sizes = body_sizes(sql, pks)
-    counted = [(row.span_count, sizes.get(row.id, 0)) for row in rows]
-    count_change(sql, [(from_id, -1, -spans, -size) for spans, size in counted], applier.shard)
-    count_change(sql, [(into_id, 1, spans, size) for spans, size in counted], applier.shard)
     keys = [(project_id, one) for one in ids for project_id in (from_id, into_id)]
     sql.insert("change", ("project_id", "trace_id", "at"), [(*key, now) for key in keys])
     for key in keys:
