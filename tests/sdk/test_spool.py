@@ -255,6 +255,32 @@ def test_r70_steps_wait_on_disk_while_the_server_is_away_and_leave_in_order(tmp_
     ]
 
 
+def test_who_flushed_reads_counts_in_which_everything_is_delivered(tmp_path, monkeypatch):
+    monkeypatch.setattr(_delivery, "PATIENCE", 0.0)
+    monkeypatch.setattr(_delivery, "LAST_RETRY", 0.2)
+    port = free_port()
+    stepscope.init(endpoint=f"http://127.0.0.1:{port}", spool=str(tmp_path))
+    with stepscope.step("work"):
+        pass
+    assert not stepscope.flush(2)
+    settle = _spool.Spool.done
+    seen: list[Any] = []
+
+    def done(self, stored):
+        settle(self, stored)
+        seen.append((stepscope.status()[:5], files(tmp_path)))  # what a flush that is answered here reads
+
+    monkeypatch.setattr(_spool.Spool, "done", done)
+    late = Sink(port)
+    try:
+        late.wait(lambda: len(late.finals()) == 1)
+        assert stepscope.flush(10)
+        assert seen == [((1, 1, 0, 0, 0), [])]
+    finally:
+        stepscope.shutdown(1)
+        late.close()
+
+
 SCRIPT = """
 import stepscope
 for n in range(40):

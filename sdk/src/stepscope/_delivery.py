@@ -312,13 +312,14 @@ class Delivery:
     def _settle(self, batch: Batch, lost: int) -> None:
         """Count a batch that is done with; `lost` of its finished steps are gone."""
         self.freed += batch.size
+        if batch.counted:
+            self.delivered += batch.finals - lost
+            self.dropped += lost
+        # After the counts: whoever flushes goes on as soon as these say so, and reads the counts.
         if batch.stored is not None:
             self._spool.done(batch.stored)
         elif batch.counted:
             self.settled += batch.finals
-        if batch.counted:
-            self.delivered += batch.finals - lost
-            self.dropped += lost
 
     def _lose(self, count: int, why: str) -> None:
         self.problem = why

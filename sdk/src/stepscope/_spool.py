@@ -117,14 +117,14 @@ class Spool:
         """Forget a batch that was delivered, or given up; a file goes when none of its batches is left."""
         if stored in self._stored:
             self._stored.remove(stored)
-        if stored in self._mine:
-            self._mine.discard(stored)
-            self.waiting -= stored.count
         if not any(other.path == stored.path for other in self._stored):
             if stored.path == self._path:
                 self._shut()
             _remove(stored.path)
             self._room_until = -1.0
+        if stored in self._mine:
+            self._mine.discard(stored)
+            self.waiting -= stored.count  # at last: whoever flushes waits for it
 
     def adopt(self) -> int:
         """Take over the batches that ended processes left; returns how many batches now wait."""
